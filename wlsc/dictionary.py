@@ -1,0 +1,217 @@
+"""Dictionaries for fixed codes: initialisation, closed-form and coordinate updates, and their sufficient statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+
+#: An atom counts as dead when its share of the usage is this much smaller than an equal share.
+_DEAD_SHARE = 1e-2
+
+
+@dataclass
+class SufficientStatistics:
+    """All that a dictionary update has to know of codes X and patches Y, in float64.
+
+    The four terms are sums over samples, so they add up over batches, processes and machines: training on many
+    machines is training on one.
+
+    Attributes
+    ----------
+    codes_codes
+        XXᵀ of the paper, shape (n_atoms, n_atoms).
+    codes_patches
+        XYᵀ of the paper, shape (n_atoms, n_features).
+    usage
+        X1, the total weight of each atom (of absolute codes), shape (n_atoms,).
+    n_samples
+        Number of samples, after forgetting, a scalar tensor.
+    """
+
+    codes_codes: torch.Tensor
+    codes_patches: torch.Tensor
+    usage: torch.Tensor
+    n_samples: torch.Tensor
+
+    @classmethod
+    def of(cls, codes: torch.Tensor, patches: torch.Tensor) -> SufficientStatistics:
+        """Statistics of one batch: codes (n_samples, n_atoms) and patches (n_samples, n_features)."""
+        return cls(
+            (codes.T @ codes).double(),
+            (codes.T @ patches).double(),
+            codes.abs().sum(0).double(),
+            torch.tensor(float(len(codes)), dtype=torch.float64, device=codes.device),
+        )
+
+    def add(self, other: SufficientStatistics, forgetting: float = 1.0) -> SufficientStatistics:
+        """Return ``forgetting`` · self + other."""
+        mine, theirs = self.tensors(), other.tensors()
+        return SufficientStatistics(**{name: forgetting * mine[name] + theirs[name] for name in mine})
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The terms by name, for checkpoints and for reductions over processes."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def initialize_dictionary(
+    patches: torch.Tensor, n_atoms: int, generator: torch.Generator, method: str = "data"
+) -> torch.Tensor:
+    """First atoms, drawn from the data without replacement.
+
+    Parameters
+    ----------
+    patches
+        Shape (n_samples, n_features) with n_samples ≥ ``n_atoms``.
+    n_atoms
+        Number of atoms.
+    generator
+        Source of randomness, on the CPU.
+    method
+        "data": uniformly; "k-means++": each next atom with probability proportional to its squared distance to the
+        nearest atom so far [1]_.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (n_atoms, n_features), a copy.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer patches than atoms, or the method is unknown.
+
+    References
+    ----------
+    .. [1] D. Arthur, S. Vassilvitskii, k-means++: the advantages of careful seeding, SODA (2007) 1027–1035.
+    """
+    if len(patches) < n_atoms:
+        raise ValueError(f"n_atoms must be at most the number of samples, got {n_atoms} atoms for {len(patches)} samples")
+    if method == "data":
+        chosen = torch.randperm(len(patches), generator=generator)[:n_atoms]
+    elif method == "k-means++":
+        chosen = _k_means_plus_plus(patches, n_atoms, generator)
+    else:
+        raise ValueError(f"initialization must be 'data' or 'k-means++', got {method!r}")
+    return patches[chosen.to(patches.device)].clone()
+
+
+def _k_means_plus_plus(patches: torch.Tensor, n_atoms: int, generator: torch.Generator) -> torch.Tensor:
+    chosen = [int(torch.randint(len(patches), (1,), generator=generator))]
+    nearest = torch.full((len(patches),), float("inf"), dtype=torch.float64)
+    while len(chosen) < n_atoms:
+        distance = (patches - patches[chosen[-1]]).square().sum(1).double().cpu()
+        nearest = torch.minimum(nearest, distance)
+        nearest[chosen] = 0
+        # where every patch left is a copy of an atom, any of them will do
+        untaken = torch.ones_like(nearest).index_fill_(0, torch.tensor(chosen), 0)
+        weights = nearest if bool((nearest > 0).any()) else untaken
+        point = torch.rand(1, generator=generator, dtype=torch.float64) * weights.sum()
+        candidate = int(torch.searchsorted(weights.cumsum(0), point, right=True).clamp(max=len(patches) - 1))
+        chosen.append(candidate if weights[candidate] > 0 else int(weights.argmax()))
+    return torch.tensor(chosen)
+
+
+def closed_form_update(statistics: SufficientStatistics, dictionary: torch.Tensor, lam: float) -> torch.Tensor:
+    """Dictionary that minimises the penalised objective for fixed codes.
+
+    In the paper's layout A = (1 + 2λ) Y Xᵀ (X Xᵀ + 2λ diag(X1))⁻¹. Atoms that no code uses keep their place.
+
+    Parameters
+    ----------
+    statistics
+        Of the codes and patches to fit.
+    dictionary
+        The dictionary so far, shape (n_atoms, n_features); gives the unused atoms, dtype and device.
+    lam
+        Weight λ ≥ 0 of the penalty. At λ = 0 the system can be singular; the solution nearest to ``dictionary`` is
+        returned.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (n_atoms, n_features).
+    """
+    used = statistics.usage > 0
+    if not bool(used.any()):
+        return dictionary.clone()
+    penalty = torch.diag(2 * lam * statistics.usage[used])
+    system = statistics.codes_codes[used][:, used] + penalty
+    before = dictionary[used].double()
+    # solving for the change makes the singular case (λ = 0) keep what the data do not determine
+    target = (1 + 2 * lam) * statistics.codes_patches[used] - system @ before
+    factor, failed = torch.linalg.cholesky_ex(system)
+    well_posed = not bool(failed) and bool(factor.diagonal().min() > 1e-6 * factor.diagonal().max())
+    change = torch.cholesky_solve(target, factor) if well_posed else torch.linalg.pinv(system, hermitian=True) @ target
+    updated = dictionary.clone()
+    updated[used] = (before + change).to(dictionary.dtype)
+    return updated
+
+
+def coordinate_update(statistics: SufficientStatistics, dictionary: torch.Tensor) -> torch.Tensor:
+    """One sweep of block coordinate descent over atoms in the unit ball, for ℓ1 sparse coding [1]_.
+
+    Parameters
+    ----------
+    statistics
+        Of the codes and patches to fit.
+    dictionary
+        Start, shape (n_atoms, n_features). Atoms that no code uses keep their place.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (n_atoms, n_features), rows of norm at most 1.
+
+    References
+    ----------
+    .. [1] J. Mairal, F. Bach, J. Ponce, G. Sapiro, Online learning for matrix factorization and sparse coding, JMLR 11
+       (2010) 19–60, Algorithm 2.
+    """
+    gram, target = statistics.codes_codes.cpu(), statistics.codes_patches.cpu()
+    atoms = dictionary.double().cpu().clone()
+    for j in torch.nonzero(gram.diagonal() > 0).flatten().tolist():
+        atom = atoms[j] + (target[j] - gram[j] @ atoms) / gram[j, j]
+        atoms[j] = atom / atom.norm().clamp(min=1)
+    return atoms.to(dictionary)
+
+
+def dead_atoms(statistics: SufficientStatistics) -> torch.Tensor:
+    """Indices of the atoms whose share of the usage is below a hundredth of an equal share."""
+    usage = statistics.usage
+    return torch.nonzero(usage < _DEAD_SHARE * usage.mean()).flatten()
+
+
+def revive_atoms(
+    statistics: SufficientStatistics, dictionary: torch.Tensor, replacements: torch.Tensor
+) -> tuple[SufficientStatistics, torch.Tensor]:
+    """Put patches in the place of dead atoms and forget what the statistics knew of those atoms.
+
+    Parameters
+    ----------
+    statistics
+        Of the codes so far.
+    dictionary
+        Shape (n_atoms, n_features).
+    replacements
+        Patches that are represented badly, shape (n_replacements, n_features), the worst first; as many dead atoms
+        are replaced as there are patches.
+
+    Returns
+    -------
+    statistics : SufficientStatistics
+        With empty rows and columns for the new atoms.
+    dictionary : torch.Tensor
+        With the new atoms.
+    """
+    dead = dead_atoms(statistics)[: len(replacements)]
+    atoms = dictionary.clone()
+    atoms[dead] = replacements[: len(dead)].to(atoms)
+    keep = torch.ones_like(statistics.usage).index_fill_(0, dead, 0)
+    renewed = SufficientStatistics(
+        statistics.codes_codes * keep * keep[:, None],
+        statistics.codes_patches * keep[:, None],
+        statistics.usage * keep,
+        statistics.n_samples,
+    )
+    return renewed, atoms

@@ -1,0 +1,1 @@
+"""Codes for a fixed dictionary: `unrolled` is the paper's network, `exact` reaches the optimum."""

@@ -1,0 +1,87 @@
+"""The paper's network: T layers of accelerated projected gradient descent with tied weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from wlsc.problem import quadratic_terms
+from wlsc.simplex import project_last
+
+
+def spectral_step_size(dictionary: torch.Tensor) -> torch.Tensor:
+    """Step size η = 1/σ_max(A)², the inverse of the gradient's Lipschitz constant, as a detached scalar tensor.
+
+    Parameters
+    ----------
+    dictionary
+        Shape (n_atoms, n_features).
+    """
+    atoms = dictionary.detach()
+    small = atoms @ atoms.T if atoms.shape[0] <= atoms.shape[1] else atoms.T @ atoms
+    largest = torch.linalg.eigvalsh(small)[-1]
+    return torch.where(largest > 0, 1 / largest, torch.ones_like(largest))
+
+
+def unroll(
+    gram: torch.Tensor,
+    linear: torch.Tensor,
+    n_layers: int,
+    step_size: torch.Tensor | float,
+    n_differentiated: int | None = None,
+    prox: Callable[[torch.Tensor], torch.Tensor] = project_last,
+) -> torch.Tensor:
+    """Codes after ``n_layers`` layers, differentiable with respect to all three tensors.
+
+    With x₀ = z₀ = 0, layer t = 0, 1, … computes x_{t+1} = P(z_t − η(G z_t − b)) and
+    z_{t+1} = x_{t+1} + t/(t+3) · (x_{t+1} − x_t), where P is the projection onto the simplex [1]_ [2]_.
+
+    Parameters
+    ----------
+    gram
+        Gram matrix G of the atoms, shape (n_atoms, n_atoms).
+    linear
+        Linear term b of `wlsc.problem.quadratic_terms`, shape (n_samples, n_atoms).
+    n_layers
+        Number T ≥ 1 of layers.
+    step_size
+        Step size η > 0, a number or a scalar tensor.
+    n_differentiated
+        Let gradients flow through this many last layers only (truncated back-propagation); all of them by default.
+    prox
+        What each layer ends with: the projection onto the simplex, or another model's proximal operator.
+
+    Returns
+    -------
+    torch.Tensor
+        Codes, shape (n_samples, n_atoms).
+
+    References
+    ----------
+    .. [1] A. Beck, M. Teboulle, A fast iterative shrinkage-thresholding algorithm for linear inverse problems, SIAM
+       Journal on Imaging Sciences 2 (2009) 183–202.
+    .. [2] K. Gregor, Y. LeCun, Learning fast approximations of sparse coding, ICML (2010) 399–406.
+    """
+    n_plain = 0 if n_differentiated is None else max(n_layers - n_differentiated, 0)
+    codes = extrapolated = torch.zeros_like(linear)
+    for layer in range(n_layers):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and layer >= n_plain):
+            previous = codes
+            codes = prox(extrapolated - step_size * (extrapolated @ gram - linear))
+            extrapolated = codes + layer / (layer + 3) * (codes - previous)
+    return codes
+
+
+def encode_unrolled(
+    patches: torch.Tensor,
+    dictionary: torch.Tensor,
+    lam: float,
+    n_layers: int,
+    step_size: torch.Tensor | float | None = None,
+    n_differentiated: int | None = None,
+) -> torch.Tensor:
+    """Codes of ``patches`` after ``n_layers`` layers; see `unroll`. The step is 1/σ_max(A)² by default."""
+    step = spectral_step_size(dictionary) if step_size is None else step_size
+    gram, linear = quadratic_terms(patches, dictionary, lam)
+    return unroll(gram, linear, n_layers, step, n_differentiated)

@@ -1,0 +1,106 @@
+"""ℓ1 sparse coding, two-sided and non-negative: the baseline of Figure 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from wlsc.dictionary import SufficientStatistics, coordinate_update
+from wlsc.inference._proximal import solve_proximal
+from wlsc.inference.exact import DEFAULT_TOLERANCE, ConvergenceError
+from wlsc.inference.unrolled import spectral_step_size, unroll
+from wlsc.models._unrolled import UnrolledAutoencoder
+
+_MAX_ITERATIONS = 100_000
+
+
+class SparseCodingAutoencoder(UnrolledAutoencoder):
+    """Minimise ½‖y − Ax‖² + λ‖x‖₁ over x and over atoms in the unit ball, by an unrolled network or exactly.
+
+    Parameters
+    ----------
+    nonnegative
+        Keep the codes at or above zero.
+    **options
+        Those of `UnrolledAutoencoder`.
+
+    References
+    ----------
+    B. A. Olshausen, D. J. Field, Sparse coding with an overcomplete basis set: a strategy employed by V1?, Vision
+    Research 37 (1997) 3311–3325.
+    """
+
+    def __init__(self, n_features: int, n_atoms: int, lam: float, *, nonnegative: bool = False, **options: object) -> None:
+        super().__init__(n_features, n_atoms, lam, **options)  # type: ignore[arg-type]
+        if self.lam == 0:
+            raise ValueError("lam must be greater than 0 for l1 sparse coding, got 0")
+        self.nonnegative = nonnegative
+        self.constrain()
+
+    def constrain(self) -> None:
+        """Scale every atom to norm 1, without which the penalty could be evaded by large atoms and small codes."""
+        with torch.no_grad():
+            norms = self.dictionary.norm(dim=1, keepdim=True)
+            self.dictionary /= torch.where(norms > 0, norms, 1)
+
+    def set_dictionary(self, dictionary: torch.Tensor) -> None:
+        """Put ``dictionary`` (n_atoms, n_features), its atoms scaled to norm 1, in place of the atoms."""
+        super().set_dictionary(dictionary)
+        self.constrain()
+
+    def _prox(self, step_size: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        if self.nonnegative:
+            return lambda values: (values - step_size * self.lam).clamp(min=0)
+        return lambda values: values.sign() * (values.abs() - step_size * self.lam).clamp(min=0)
+
+    def _layers(self, patches: torch.Tensor) -> torch.Tensor:
+        step = self.step_size
+        gram, linear = self.dictionary @ self.dictionary.T, patches @ self.dictionary.T
+        return unroll(gram, linear, self.n_layers, step, self.n_differentiated, self._prox(step))
+
+    def infer(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> torch.Tensor:
+        """Optimal codes, shape (n_samples, n_atoms); their relative duality gap is at most that of the WLSC codes."""
+        atoms = self.dictionary.detach()
+        step = spectral_step_size(atoms)
+        gram, linear = atoms @ atoms.T, patches @ atoms.T
+        start = torch.zeros_like(linear) if initial_codes is None else initial_codes.to_dense()
+        energy = patches.square().sum(1)
+        scale = torch.where(energy > 0, energy, 1)
+        tol = DEFAULT_TOLERANCE[patches.dtype]
+
+        def residual(codes: torch.Tensor, gradient: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+            return self._duality_gap(codes, gradient, linear[samples], energy[samples]) / scale[samples]
+
+        with torch.no_grad():
+            codes, residuals, _ = solve_proximal(
+                gram, linear, step, start, self._prox(step), residual, tol, _MAX_ITERATIONS
+            )
+        if bool((residuals > tol).any()):
+            raise ConvergenceError(
+                f"the codes of {int((residuals > tol).sum())} of {len(codes)} samples did not reach the relative "
+                f"duality gap {tol:g} (worst {float(residuals.max()):.3g})"
+            )
+        return codes
+
+    def _duality_gap(
+        self, codes: torch.Tensor, gradient: torch.Tensor, linear: torch.Tensor, energy: torch.Tensor
+    ) -> torch.Tensor:
+        # With r = y − Ax: ‖r‖² = ‖y‖² − bᵀx + xᵀg and Aᵀr = −g. The dual point is r, shrunk until it is feasible.
+        fit = (linear * codes).sum(1)
+        error = (energy - fit + (codes * gradient).sum(1)).clamp(min=0)
+        correlation = (-gradient if self.nonnegative else gradient.abs()).amax(1)
+        shrink = torch.where(correlation > self.lam, self.lam / correlation, 1)
+        primal = 0.5 * error + self.lam * codes.abs().sum(1)
+        projection = energy - fit  # yᵀr
+        dual = shrink * projection - 0.5 * shrink.square() * error
+        return (primal - dual).clamp(min=0)
+
+    def objective(self, patches: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """Objective ½‖y − Ax‖² + λ‖x‖₁ of each sample, shape (n_samples,)."""
+        residual = patches - self.decode(codes)
+        return 0.5 * residual.square().sum(1) + self.lam * codes.abs().sum(1)
+
+    def updated_dictionary(self, statistics: SufficientStatistics) -> torch.Tensor:
+        """One sweep of coordinate descent over the atoms; see `wlsc.dictionary.coordinate_update`."""
+        return coordinate_update(statistics, self.dictionary.detach())

@@ -1,0 +1,36 @@
+"""Weighted-ℓ1 sparse coding: the paper's unrolled autoencoder."""
+
+from __future__ import annotations
+
+import torch
+
+from wlsc.dictionary import SufficientStatistics, closed_form_update
+from wlsc.inference.exact import infer_codes
+from wlsc.inference.unrolled import encode_unrolled
+from wlsc.models._unrolled import UnrolledAutoencoder
+from wlsc.problem import objective_terms
+
+
+class WLSCAutoencoder(UnrolledAutoencoder):
+    """Codes on the simplex, weighted-ℓ1 penalty: minimise ½‖y − Ax‖² + λ Σⱼ xⱼ‖y − aⱼ‖² over A and x.
+
+    The network, its exact counterpart (`infer`) and the closed-form dictionary update share this one objective.
+    Parameters are those of `UnrolledAutoencoder`.
+    """
+
+    def _layers(self, patches: torch.Tensor) -> torch.Tensor:
+        return encode_unrolled(
+            patches, self.dictionary, self.lam, self.n_layers, self.step_size, self.n_differentiated
+        )
+
+    def infer(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> torch.Tensor:
+        """Optimal codes, shape (n_samples, n_atoms), on the simplex; see `wlsc.infer_codes`."""
+        return infer_codes(patches, self.dictionary.detach(), self.lam, initial_codes=initial_codes)
+
+    def objective(self, patches: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """Objective of each sample, shape (n_samples,)."""
+        return objective_terms(patches, self.dictionary, codes, self.lam)
+
+    def updated_dictionary(self, statistics: SufficientStatistics) -> torch.Tensor:
+        """The optimal dictionary for fixed codes; see `wlsc.dictionary.closed_form_update`."""
+        return closed_form_update(statistics, self.dictionary.detach(), self.lam)

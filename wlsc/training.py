@@ -1,0 +1,341 @@
+"""Training loops: closed-form dictionaries from exact codes, and the paper's back-propagation through the layers.
+
+Both trainers have the same face: `step` takes one batch, `state` and `load_state` hold all that the next step
+depends on, and `train` drives either of them over epochs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+import torch.distributed
+
+from wlsc._validation import check_count
+from wlsc.dictionary import SufficientStatistics, dead_atoms, revive_atoms
+from wlsc.models._unrolled import UnrolledAutoencoder
+
+#: Samples per atom that the closed-form statistics remember at first.
+_SAMPLES_PER_ATOM = 20
+
+State = dict[str, torch.Tensor]
+
+
+class StepResult(NamedTuple):
+    """What one batch tells.
+
+    Attributes
+    ----------
+    objective
+        Mean objective of the batch before the dictionary moved.
+    activity
+        Mean number of non-zero codes of a sample.
+    codes
+        Codes of the batch, shape (n_samples, n_atoms), detached.
+    """
+
+    objective: float
+    activity: float
+    codes: torch.Tensor
+
+
+class Trainer(Protocol):
+    """One step of training on one batch, and the state between steps."""
+
+    model: UnrolledAutoencoder
+
+    def step(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> StepResult:
+        """Learn from one batch."""
+        ...
+
+    def state(self) -> State:
+        """Tensors from which `load_state` continues."""
+        ...
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Continue from `state`."""
+        ...
+
+
+class ClosedFormTrainer:
+    """Online dictionary learning: exact codes for a batch, then the optimal dictionary for all codes remembered.
+
+    Old codes belong to old dictionaries and are forgotten exponentially. The memory is a number of *samples*, so the
+    result hardly depends on the batch size: 20 per atom at first, a quarter of all samples seen once that is more.
+    Atoms that are hardly used are put in the place of the patches that are represented worst. Its memory is
+    O(n_atoms · (n_atoms + n_features)) beyond the batch, whatever the number of samples and layers.
+
+    Under `torch.distributed` every process gives its share of each batch, the statistics are summed over processes,
+    and all processes hold the same dictionary.
+
+    Parameters
+    ----------
+    model
+        Autoencoder to train; its `infer` gives the codes, its `updated_dictionary` the dictionary.
+    """
+
+    def __init__(self, model: UnrolledAutoencoder) -> None:
+        self.model = model
+        atoms = model.dictionary.detach()
+        n_atoms, n_features = atoms.shape
+        self._statistics = SufficientStatistics(
+            *(torch.zeros(shape, dtype=torch.float64, device=atoms.device)
+              for shape in ((n_atoms, n_atoms), (n_atoms, n_features), (n_atoms,), ()))
+        )
+        self._n_seen = 0
+
+    def step(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> StepResult:
+        """Learn from one batch, shape (n_samples, n_features); ``initial_codes`` warm-start the inference."""
+        codes = self.model.infer(patches, initial_codes)
+        objectives = self.model.objective(patches, codes).detach()
+        batch = _summed_over_processes(SufficientStatistics.of(codes, patches))
+        n_samples = int(batch.n_samples)
+        self._n_seen += n_samples
+        horizon = max(_SAMPLES_PER_ATOM * codes.shape[1], self._n_seen / 4)
+        self._statistics = self._statistics.add(batch, math.exp(-n_samples / horizon))
+        updated = self.model.updated_dictionary(self._statistics)
+        if self._n_seen >= horizon and len(dead_atoms(self._statistics)):
+            worst = _worst_over_processes(patches, objectives, len(dead_atoms(self._statistics)))
+            self._statistics, updated = revive_atoms(self._statistics, updated, worst)
+        self.model.set_dictionary(updated)
+        return StepResult(float(objectives.mean()), _activity(codes), codes)
+
+    def state(self) -> State:
+        """Dictionary, statistics and the number of samples seen."""
+        statistics = {f"statistics.{name}": value for name, value in self._statistics.tensors().items()}
+        return {**_weights(self.model), **statistics, "n_seen": torch.tensor(self._n_seen)}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Continue from `state`."""
+        self.model.load_state_dict({name: state[f"model.{name}"] for name in self.model.state_dict()})
+        self._statistics = SufficientStatistics(
+            **{name: state[f"statistics.{name}"].to(old) for name, old in self._statistics.tensors().items()}
+        )
+        self._n_seen = int(state["n_seen"])
+
+
+class UnrolledTrainer:
+    """The paper's way: Adam on the objective at the network's own codes, through the layers.
+
+    Parameters
+    ----------
+    model
+        Autoencoder to train; its ``gradient`` says how far gradients flow.
+    learning_rate
+        Of Adam.
+    clip_norm
+        Largest norm of the gradient; 1e-4 in the published settings of K-Deep-Simplex.
+    """
+
+    def __init__(self, model: UnrolledAutoencoder, learning_rate: float = 1e-3, clip_norm: float = 1e-4) -> None:
+        for name, value in (("learning_rate", learning_rate), ("clip_norm", clip_norm)):
+            if not value > 0:
+                raise ValueError(f"{name} must be greater than 0, got {value!r}")
+        self.model = model
+        self._clip_norm = clip_norm
+        self._optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+
+    def step(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> StepResult:
+        """Learn from one batch, shape (n_samples, n_features); the network always starts from zero codes."""
+        self._optimizer.zero_grad()
+        codes = self.model.encode(patches)
+        loss = self.model.objective(patches, codes).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._clip_norm)
+        self._optimizer.step()
+        self.model.constrain()
+        return StepResult(float(loss.detach()), _activity(codes.detach()), codes.detach())
+
+    def state(self) -> State:
+        """Dictionary and the optimiser's moments."""
+        moments = {
+            f"adam.{index}.{name}": value
+            for index, values in self._optimizer.state_dict()["state"].items()
+            for name, value in values.items()
+        }
+        return {**_weights(self.model), **moments}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Continue from `state`."""
+        self.model.load_state_dict({name: state[f"model.{name}"] for name in self.model.state_dict()})
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in state.items():
+            if key.startswith("adam."):
+                _, index, name = key.split(".")
+                moments.setdefault(int(index), {})[name] = value
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": moments})
+
+
+class Progress(NamedTuple):
+    """Where training stands.
+
+    Attributes
+    ----------
+    epoch
+        Epochs finished.
+    history
+        One entry per finished epoch under each of "objective" (mean over samples) and "activity" (mean number of
+        non-zero codes).
+    """
+
+    epoch: int
+    history: dict[str, list[float]]
+
+
+def train(
+    trainer: Trainer,
+    patches: np.ndarray | torch.Tensor,
+    n_epochs: int,
+    batch_size: int,
+    seed: int,
+    tol: float = 0.0,
+    shuffle: bool = True,
+    start: Progress | None = None,
+    after_epoch: Callable[[Progress], None] | None = None,
+    show_progress: bool = False,
+) -> dict[str, list[float]]:
+    """Drive ``trainer`` over the data until ``n_epochs`` are done or the objective stands still.
+
+    The samples of a batch are drawn once from ``seed``; each epoch visits the batches in an order of its own.
+    Memory-mapped arrays are read batch by batch, in contiguous batches.
+
+    Parameters
+    ----------
+    trainer
+        A `ClosedFormTrainer` or an `UnrolledTrainer`.
+    patches
+        Shape (n_samples, n_features), of the model's dtype.
+    n_epochs
+        Passes over the data in all, those of ``start`` included.
+    batch_size
+        Samples per step; the last batch may be smaller.
+    seed
+        Of the batches and of their order.
+    tol
+        Stop when an epoch improves the objective by less than this fraction; 0 never stops early.
+    shuffle
+        Draw batches at random; otherwise they follow the order of the data.
+    start
+        Where to continue, with the trainer's state restored before.
+    after_epoch
+        Called after every epoch, to save checkpoints.
+    show_progress
+        Show a bar with objective and rate.
+
+    Returns
+    -------
+    dict of list of float
+        The history of `Progress`.
+
+    Raises
+    ------
+    ValueError
+        If a count is below 1 or ``tol`` is negative.
+    """
+    check_count("n_epochs", n_epochs)
+    check_count("batch_size", batch_size)
+    if not tol >= 0:
+        raise ValueError(f"tol must be at least 0, got {tol!r}")
+    epoch, history = (0, {"objective": [], "activity": []}) if start is None else start
+    history = {name: list(values) for name, values in history.items()}
+    warm: dict[int, torch.Tensor] = {}
+    with _bar(n_epochs * len(patches), epoch * len(patches), show_progress) as advance:
+        while epoch < n_epochs and not _stands_still(history["objective"], tol):
+            sums = np.zeros(2)
+            for index, batch in _batches(trainer.model, patches, batch_size, seed, epoch, shuffle):
+                result = trainer.step(batch, warm.get(index))
+                if epoch + 1 < n_epochs and isinstance(trainer, ClosedFormTrainer):
+                    warm[index] = result.codes.to_sparse()
+                sums += np.array([result.objective, result.activity]) * len(batch)
+                advance(len(batch), result.objective)
+            epoch += 1
+            for name, total in zip(("objective", "activity"), sums, strict=True):
+                history[name].append(float(total) / len(patches))
+            if after_epoch is not None:
+                after_epoch(Progress(epoch, history))
+    return history
+
+
+def _batches(
+    model: UnrolledAutoencoder, patches: Any, batch_size: int, seed: int, epoch: int, shuffle: bool
+) -> Iterator[tuple[int, torch.Tensor]]:
+    n_samples = len(patches)
+    n_batches = -(-n_samples // batch_size)
+    on_disk = isinstance(patches, np.memmap)
+    order = torch.arange(n_samples)
+    if shuffle and not on_disk:
+        order = torch.randperm(n_samples, generator=torch.Generator().manual_seed(seed))
+    visits = torch.arange(n_batches)
+    if shuffle:
+        visits = torch.randperm(n_batches, generator=torch.Generator().manual_seed(_mixed(seed, epoch)))
+    for index in visits.tolist():
+        rows: Any = order[index * batch_size : (index + 1) * batch_size]
+        if on_disk:
+            rows = slice(index * batch_size, (index + 1) * batch_size)
+        batch = torch.as_tensor(np.array(patches[rows]) if isinstance(patches, np.ndarray) else patches[rows])
+        yield index, batch.to(model.dictionary)
+
+
+def _mixed(seed: int, epoch: int) -> int:
+    # a seed of its own for every epoch, so that a resumed run needs no generator state
+    return int(np.random.SeedSequence((seed, epoch + 1)).generate_state(1)[0])
+
+
+def _stands_still(objective: list[float], tol: float) -> bool:
+    return tol > 0 and len(objective) > 1 and objective[-2] - objective[-1] < tol * abs(objective[-2])
+
+
+class _bar:
+    """A tqdm bar, or nothing."""
+
+    def __init__(self, total: int, initial: int, visible: bool) -> None:
+        self._bar: Any = None
+        if visible:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, initial=initial, unit=" samples", unit_scale=True, desc="training")
+
+    def __enter__(self) -> Callable[[int, float], None]:
+        return self._advance
+
+    def _advance(self, n_samples: int, objective: float) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix(objective=f"{objective:.4g}", refresh=False)
+            self._bar.update(n_samples)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _weights(model: UnrolledAutoencoder) -> State:
+    return {f"model.{name}": value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _activity(codes: torch.Tensor) -> float:
+    return float((codes != 0).sum() / len(codes))
+
+
+def _distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _summed_over_processes(statistics: SufficientStatistics) -> SufficientStatistics:
+    if _distributed():
+        for tensor in statistics.tensors().values():
+            torch.distributed.all_reduce(tensor)
+    return statistics
+
+
+def _worst_over_processes(patches: torch.Tensor, objectives: torch.Tensor, n_patches: int) -> torch.Tensor:
+    worst = objectives.topk(min(n_patches, len(objectives)))
+    if not _distributed():
+        return patches[worst.indices]
+    gathered: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(gathered, (worst.values.cpu(), patches[worst.indices].cpu()))
+    values = torch.cat([share[0] for share in gathered])
+    candidates = torch.cat([share[1] for share in gathered])
+    return candidates[values.topk(min(n_patches, len(values))).indices].to(patches)
