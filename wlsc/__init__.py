@@ -3,14 +3,10 @@
 ``import wlsc`` needs torch and NumPy and loads nothing else; every public name below is imported when it is first used.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import Any
+from wlsc._lazy import lazy_names
 
 __version__ = "0.1.0"
 
-#: Public name → module that defines it.
 _PUBLIC = {
     "WLSC": "wlsc.estimator",
     "fit_gabors": "wlsc.analysis.gabor",
@@ -25,18 +21,11 @@ _PUBLIC = {
     "weighted_l1": "wlsc.problem",
 }
 
-_SUBMODULES = ("analysis", "datasets", "dictionary", "experiments", "inference", "models", "plots", "training")
+_SUBMODULES = (
+    "analysis", "datasets", "dictionary", "experiments", "inference", "models", "plots", "problem", "results",
+    "simplex", "training",
+)  # fmt: skip
 
-__all__ = ["__version__", *_PUBLIC, *_SUBMODULES]
+__all__ = ["__version__", *_PUBLIC]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    if name in _SUBMODULES:
-        return import_module(f"wlsc.{name}")
-    raise AttributeError(f"module 'wlsc' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names("wlsc", _PUBLIC, _SUBMODULES)

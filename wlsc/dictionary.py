@@ -86,7 +86,9 @@ def initialize_dictionary(
     .. [1] D. Arthur, S. Vassilvitskii, k-means++: the advantages of careful seeding, SODA (2007) 1027–1035.
     """
     if len(patches) < n_atoms:
-        raise ValueError(f"n_atoms must be at most the number of samples, got {n_atoms} atoms for {len(patches)} samples")
+        raise ValueError(
+            f"n_atoms must be at most the number of samples, got {n_atoms} atoms for {len(patches)} samples"
+        )
     if method == "data":
         chosen = torch.randperm(len(patches), generator=generator)[:n_atoms]
     elif method == "k-means++":

@@ -126,7 +126,13 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         samples = self._validated(X, reset=True)
         seed = self._start(samples if self.shuffle else samples[: self.batch_size])
         self.history_ = train(
-            self._trainer, samples, self.n_epochs, self.batch_size, seed, self.tol, self.shuffle,
+            self._trainer,
+            samples,
+            self.n_epochs,
+            self.batch_size,
+            seed,
+            self.tol,
+            self.shuffle,
             show_progress=self.verbose,
         )
         self.n_iter_ = len(self.history_["objective"])
@@ -170,7 +176,9 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "components_")
         samples = self._validated(X, reset=False).astype(self.components_.dtype, copy=False)
         device = self._device()
-        how = {"method": "exact"} if self.trainer == "closed_form" else {"method": "unrolled", "n_layers": self.n_layers}
+        how = (
+            {"method": "exact"} if self.trainer == "closed_form" else {"method": "unrolled", "n_layers": self.n_layers}
+        )
         codes = infer_codes(
             torch.as_tensor(samples, device=device), torch.as_tensor(self.components_, device=device), self.lam, **how
         )
@@ -210,9 +218,7 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         model = WLSCAutoencoder(samples.shape[1], n_atoms, self.lam, self.n_layers, generator=generator)
         model.to(device=device, dtype=atoms.dtype).set_dictionary(atoms)
         self._trainer: Trainer = (
-            ClosedFormTrainer(model)
-            if self.trainer == "closed_form"
-            else UnrolledTrainer(model, self.learning_rate)
+            ClosedFormTrainer(model) if self.trainer == "closed_form" else UnrolledTrainer(model, self.learning_rate)
         )
         return int(seeds[1])
 

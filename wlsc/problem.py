@@ -112,9 +112,7 @@ def objective(patches: Array, dictionary: Array, codes: Array, lam: float) -> Ar
     return like(objective_terms(y, atoms, x, weight).mean(), patches)
 
 
-def objective_terms(
-    patches: torch.Tensor, dictionary: torch.Tensor, codes: torch.Tensor, lam: float
-) -> torch.Tensor:
+def objective_terms(patches: torch.Tensor, dictionary: torch.Tensor, codes: torch.Tensor, lam: float) -> torch.Tensor:
     """Objective of each sample, shape (n_samples,), of tensors and unchecked: for training loops."""
     residual = patches - codes @ dictionary
     return 0.5 * residual.square().sum(1) + lam * _weighted_l1_terms(patches, dictionary, codes)
@@ -129,9 +127,7 @@ def _weighted_l1_terms(patches: torch.Tensor, dictionary: torch.Tensor, codes: t
     )
 
 
-def quadratic_terms(
-    patches: torch.Tensor, dictionary: torch.Tensor, lam: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+def quadratic_terms(patches: torch.Tensor, dictionary: torch.Tensor, lam: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Gram matrix G and linear term b of the objective ½xᵀGx − bᵀx + const of every sample.
 
     On the simplex, where Σx = 1, the gradient of the objective is Gx − b up to a constant vector, with
@@ -227,9 +223,7 @@ def _on_simplex(codes: torch.Tensor) -> torch.Tensor:
     return codes
 
 
-def _gap(
-    patches: torch.Tensor, dictionary: torch.Tensor, codes: torch.Tensor, lam: float
-) -> torch.Tensor:
+def _gap(patches: torch.Tensor, dictionary: torch.Tensor, codes: torch.Tensor, lam: float) -> torch.Tensor:
     atoms = dictionary.double()
     gaps = []
     for y, x in zip(patches.split(_CHUNK), codes.double().split(_CHUNK), strict=True):

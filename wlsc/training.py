@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -82,8 +83,10 @@ class ClosedFormTrainer:
         atoms = model.dictionary.detach()
         n_atoms, n_features = atoms.shape
         self._statistics = SufficientStatistics(
-            *(torch.zeros(shape, dtype=torch.float64, device=atoms.device)
-              for shape in ((n_atoms, n_atoms), (n_atoms, n_features), (n_atoms,), ()))
+            *(
+                torch.zeros(shape, dtype=torch.float64, device=atoms.device)
+                for shape in ((n_atoms, n_atoms), (n_atoms, n_features), (n_atoms,), ())
+            )
         )
         self._n_seen = 0
 
@@ -169,7 +172,8 @@ class UnrolledTrainer:
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": moments})
 
 
-class Progress(NamedTuple):
+@dataclass(frozen=True)
+class Progress:
     """Where training stands.
 
     Attributes
@@ -179,10 +183,16 @@ class Progress(NamedTuple):
     history
         One entry per finished epoch under each of "objective" (mean over samples) and "activity" (mean number of
         non-zero codes).
+    warm_codes
+        Sparse codes of each batch, from which the next epoch starts its inference.
+    seconds
+        Time that training has taken so far, for whoever keeps a record of it.
     """
 
-    epoch: int
-    history: dict[str, list[float]]
+    epoch: int = 0
+    history: dict[str, list[float]] = field(default_factory=lambda: {"objective": [], "activity": []})
+    warm_codes: dict[int, torch.Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 def train(
@@ -239,9 +249,9 @@ def train(
     check_count("batch_size", batch_size)
     if not tol >= 0:
         raise ValueError(f"tol must be at least 0, got {tol!r}")
-    epoch, history = (0, {"objective": [], "activity": []}) if start is None else start
-    history = {name: list(values) for name, values in history.items()}
-    warm: dict[int, torch.Tensor] = {}
+    start = Progress() if start is None else start
+    epoch, warm = start.epoch, dict(start.warm_codes)
+    history = {name: list(values) for name, values in start.history.items()}
     with _bar(n_epochs * len(patches), epoch * len(patches), show_progress) as advance:
         while epoch < n_epochs and not _stands_still(history["objective"], tol):
             sums = np.zeros(2)
@@ -255,7 +265,7 @@ def train(
             for name, total in zip(("objective", "activity"), sums, strict=True):
                 history[name].append(float(total) / len(patches))
             if after_epoch is not None:
-                after_epoch(Progress(epoch, history))
+                after_epoch(Progress(epoch, history, warm))
     return history
 
 

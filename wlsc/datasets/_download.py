@@ -123,7 +123,7 @@ def _receive(url: str, target: Path, size: int, retry: Retry) -> None:
             raise _FailedAttempt(f"HTTP {status}", final)
         with target.open("wb") as sink:
             received = 0
-            while chunk := response.raw.read1(_CHUNK):  # returns what is there: a slow drip meets the deadline
+            while chunk := response.raw.read1(_CHUNK):  # whatever is there: a drip meets the deadline
                 if received == 0 and looks_like_html(chunk):
                     raise _FailedAttempt("an HTML page came instead of the file")
                 received += len(chunk)

@@ -1,11 +1,11 @@
 """Where the data come from: the registry, the download cache, the mirror.
 
-Every data set stands in ``data/registry.toml`` with its licence, citation, addresses and, file by file, the sha256 of
-what it must contain. A file is looked for in one place only:
+Every data set stands in ``data/registry.toml`` with its licence, citation, addresses and, file by file, the
+sha256 of what it must contain. A file is looked for in one place only:
 
 - inside an installed package, or beside the registry, for what needs no download;
-- else in the mirror, if the environment variable ``WLSC_DATA_DIR`` names one. A mirror replaces every download, is
-  compared with the registry like everything else, and is never written to;
+- else in the mirror, if the environment variable ``WLSC_DATA_DIR`` names one. A mirror replaces every
+  download, is compared with the registry like everything else, and is never written to;
 - else in the cache, which is filled by download: ``WLSC_CACHE_DIR``, or the user's cache folder.
 
 Mirror and cache have the layout ``<data set>/<file>``, so a folder filled by hand can serve as either.
@@ -16,18 +16,20 @@ from __future__ import annotations
 import os
 import tomllib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from wlsc.datasets._download import DownloadError, Retry, download, looks_like_html
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _IN_WHEEL = _PACKAGE / "_data" / "registry.toml"
 REGISTRY = _IN_WHEEL if _IN_WHEEL.exists() else _PACKAGE.parent / "data" / "registry.toml"
+
+_Entry = TypeVar("_Entry")
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff")
 
@@ -67,7 +69,7 @@ class DataFile:
 class DataSet:
     """One data set: what it is, who made it, what one may do with it, and its files by name.
 
-    ``kind`` is ``"images"``, ``"digits"`` or ``"tables"``; ``urls`` are templates in which ``{file}`` is the name.
+    ``kind`` is ``"images"``, ``"digits"`` or ``"tables"``; in ``urls``, ``{file}`` stands for a file's name.
     """
 
     name: str
@@ -81,7 +83,10 @@ class DataSet:
 
 
 class FileStatus(NamedTuple):
-    """Where a file lies (``origin``: package, shipped, mirror or cache) and what is wrong with it, if anything."""
+    """Where a file is looked for and what is wrong with it.
+
+    ``origin`` is ``"package"``, ``"shipped"``, ``"mirror"`` or ``"cache"``; ``fault`` is None if all is well.
+    """
 
     data_set: str
     file: str
@@ -90,7 +95,7 @@ class FileStatus(NamedTuple):
     fault: str | None
 
 
-@lru_cache
+@cache
 def load_registry(path: Path = REGISTRY) -> dict[str, DataSet]:
     """Read the registry: data sets by name.
 
@@ -153,73 +158,60 @@ def fetch(
 
 
 def status(name: str | None = None, registry: Path = REGISTRY) -> list[FileStatus]:
-    """Say for every file of a data set (of all, if None) where it is or would be; sizes are compared, hashes not."""
+    """Say for every file of a data set (of all, if None) whether it is there with the right size."""
     return _inspect(name, registry, lambda path, entry: _fault(path, entry, None))
 
 
 def verify(name: str | None = None, registry: Path = REGISTRY) -> list[FileStatus]:
-    """Do as ``status``, and read every file that is there to compare its sha256."""
+    """Say for every file of a data set (of all, if None) whether it is there with the right sha256."""
     import pooch
 
     return _inspect(name, registry, lambda path, entry: _fault(path, entry, pooch.file_hash))
 
 
-def source_files(source: str | Path, registry: Path = REGISTRY) -> dict[str, Path | None]:
-    """Return the files behind a source of data by name, without downloading.
-
-    Parameters
-    ----------
-    source
-        A registered data set, a folder of images (``IMAGE_SUFFIXES``, sorted, subfolders left out), or one file.
-
-    Returns
-    -------
-    dict
-        Paths by file name; ``None`` for a registered file that is not at hand yet.
+def local_files(source: str | Path, registry: Path = REGISTRY) -> dict[str, Path]:
+    """Return the reader's own files behind ``source`` by name: the images of a folder, sorted, or one file.
 
     Raises
     ------
     ValueError
-        If the source is none of these, or a folder without images.
+        If there is no such path, or the folder holds no file with one of the ``IMAGE_SUFFIXES``.
     """
-    data_sets = load_registry(registry)
-    if source in data_sets:
-        return {item.file: None if item.fault else item.path for item in status(str(source), registry)}
     path = Path(source).expanduser()
-    if path.is_dir():
-        images = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
-        if not images:
-            raise ValueError(f"source must hold images ({', '.join(IMAGE_SUFFIXES)}), got the folder {path}")
-        return {image.name: image for image in images}
-    if not path.is_file():
+    if path.is_file():
+        return {path.name: path}
+    if not path.is_dir():
+        known = load_registry(registry)
         raise ValueError(
-            f"source must be one of {', '.join(data_sets)}, or the path of a folder or file that exists, "
-            f"got {str(source)!r}{_suggestion(str(source), data_sets)}"
+            f"source must be one of {', '.join(known)}, or the path of a folder or file that exists, "
+            f"got {str(source)!r}{_suggestion(str(source), known)}"
         )
-    return {path.name: path}
+    images = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
+    if not images:
+        raise ValueError(f"source must hold images ({', '.join(IMAGE_SUFFIXES)}), got the folder {path}")
+    return {image.name: image for image in images}
 
 
 def source_hashes(source: str | Path, registry: Path = REGISTRY) -> dict[str, str]:
     """Return the sha256 of every file behind a source of data, by file name.
 
-    A registered file counts with the hash that the registry demands of it, so that this needs no download; a file
-    inside an installed package, and a file of the reader's, with the hash of what it holds now.
+    A registered file counts with the hash that the registry demands of it, so that this needs no download; a
+    file inside an installed package, or one of the reader's, counts with the hash of what it holds now.
 
     Raises
     ------
     ValueError
-        As ``source_files``.
+        If the source is neither a data set nor a path with data.
     DataError
-        If a package's file is missing.
+        If an installed package lacks its file.
     """
-    registered = load_registry(registry)[str(source)].files if source in load_registry(registry) else {}
-    hashes = {}
-    for name, path in source_files(source, registry).items():
-        known = registered[name].sha256 if name in registered else None
-        if known is None and path is None:
-            raise DataError(f"{name} of the data set {source} is missing from the package {registered[name].package}")
-        hashes[name] = known or _sha256(path)
-    return hashes
+    if source not in load_registry(registry):
+        return {name: _sha256(path) for name, path in local_files(source, registry).items()}
+    data_set = describe(str(source), registry)
+    return {
+        name: entry.sha256 or _sha256(_obtain(data_set, entry, registry, Retry()))
+        for name, entry in data_set.files.items()
+    }
 
 
 def _parse_data_set(name: str, entry: dict) -> DataSet:
@@ -230,14 +222,14 @@ def _parse_data_set(name: str, entry: dict) -> DataSet:
     return DataSet(name=name, **{**entry, "urls": tuple(entry["urls"]), "files": files})
 
 
-def _look_up(what: str, name: str, known: dict):
+def _look_up(what: str, name: str, known: Mapping[str, _Entry]) -> _Entry:
     if name not in known:
         raise ValueError(f"{what} must be one of {', '.join(known)}, got {name!r}{_suggestion(name, known)}")
     return known[name]
 
 
-def _suggestion(name: str, known: Sequence[str] | dict) -> str:
-    nearest = get_close_matches(name, known, n=1)
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    nearest = get_close_matches(name, list(known), n=1)
     return f" (did you mean {nearest[0]!r}?)" if nearest else ""
 
 
@@ -247,9 +239,8 @@ def _place(data_set: DataSet, entry: DataFile, registry: Path) -> tuple[Path, st
         from importlib.util import find_spec
 
         spec = find_spec(entry.package)
-        if spec is None or spec.origin is None:
-            raise DataError(f"{entry.name} of the data set {data_set.name} needs the package {entry.package}")
-        return Path(spec.origin).parent / str(entry.path), "package"
+        folder = Path(spec.origin).parent if spec and spec.origin else Path(entry.package)
+        return folder / str(entry.path), "package"
     if entry.shipped:
         return registry.parent / data_set.name / entry.name, "shipped"
     if mirror := os.environ.get("WLSC_DATA_DIR"):
@@ -269,7 +260,7 @@ def _sha256(path: Path) -> str:
     return _sha256_of_version(path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _sha256_of_version(path: Path, size: int, mtime_ns: int, inode: int) -> str:
     import pooch
 
@@ -318,8 +309,8 @@ def _obtain(data_set: DataSet, entry: DataFile, registry: Path, retry: Retry) ->
             _fill_cache(path, data_set, entry, retry)
             return path
     except OSError as error:
-        advice = "make room or name another folder in WLSC_CACHE_DIR" if origin == "cache" else "check the disk"
-        raise DataError(f"{path} cannot be read or written ({error.strerror or error}): {advice}") from None
+        advice = ": make room, or name another folder in WLSC_CACHE_DIR" if origin == "cache" else ""
+        raise DataError(f"{path} cannot be read or written ({error.strerror or error}){advice}") from None
     advice = {
         "package": f"reinstall the package {entry.package}",
         "shipped": "reinstall wlsc",
@@ -339,12 +330,12 @@ def _fill_cache(path: Path, data_set: DataSet, entry: DataFile, retry: Retry) ->
             return
         if path.exists():
             path.unlink()
-            warnings.warn(f"{path} {fault}: it was thrown away and is fetched again", stacklevel=5)
+            warnings.warn(f"{path} {fault}: it was thrown away and is fetched again", stacklevel=2)
         urls = [url.format(file=entry.name) for url in data_set.urls]
         try:
             download(urls, path, str(entry.sha256), int(entry.size or 0), retry)
         except DownloadError as error:
             raise DataError(
-                f"{entry.name} of the data set {data_set.name} could not be downloaded ({error}): put the file by "
-                f"hand at {path}, or name a folder that holds {data_set.name}/{entry.name} in WLSC_DATA_DIR"
+                f"{entry.name} of the data set {data_set.name} could not be downloaded ({error}): put the "
+                f"file by hand at {path}, or set WLSC_DATA_DIR to a folder that holds {data_set.name}/{entry.name}"
             ) from None

@@ -1,30 +1,12 @@
-"""One model a file, under one of two protocols: an autoencoder, or a filter bank for models without a decoder."""
+"""One model a file, each an autoencoder: ``encode``, ``decode``, ``dictionary``."""
 
-from __future__ import annotations
+from wlsc._lazy import lazy_names
 
-from typing import Protocol, runtime_checkable
+_PUBLIC = {
+    "SparseCodingAutoencoder": "wlsc.models.sparse_coding",
+    "WLSCAutoencoder": "wlsc.models.wlsc",
+}
 
-import torch
+__all__ = [*_PUBLIC]
 
-from wlsc.models.sparse_coding import SparseCodingAutoencoder
-from wlsc.models.wlsc import WLSCAutoencoder
-
-__all__ = ["Autoencoder", "SparseCodingAutoencoder", "WLSCAutoencoder"]
-
-
-@runtime_checkable
-class Autoencoder(Protocol):
-    """What can turn patches into codes and codes into patches."""
-
-    @property
-    def dictionary(self) -> torch.Tensor:
-        """Atoms, shape (n_atoms, n_features)."""
-        ...
-
-    def encode(self, patches: torch.Tensor) -> torch.Tensor:
-        """Codes of shape (n_samples, n_atoms)."""
-        ...
-
-    def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """Reconstructions of shape (n_samples, n_features)."""
-        ...
+__getattr__, __dir__ = lazy_names("wlsc.models", _PUBLIC)

@@ -31,7 +31,9 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
     Research 37 (1997) 3311–3325.
     """
 
-    def __init__(self, n_features: int, n_atoms: int, lam: float, *, nonnegative: bool = False, **options: object) -> None:
+    def __init__(
+        self, n_features: int, n_atoms: int, lam: float, *, nonnegative: bool = False, **options: object
+    ) -> None:
         super().__init__(n_features, n_atoms, lam, **options)  # type: ignore[arg-type]
         if self.lam == 0:
             raise ValueError("lam must be greater than 0 for l1 sparse coding, got 0")

@@ -19,9 +19,7 @@ class WLSCAutoencoder(UnrolledAutoencoder):
     """
 
     def _layers(self, patches: torch.Tensor) -> torch.Tensor:
-        return encode_unrolled(
-            patches, self.dictionary, self.lam, self.n_layers, self.step_size, self.n_differentiated
-        )
+        return encode_unrolled(patches, self.dictionary, self.lam, self.n_layers, self.step_size, self.n_differentiated)
 
     def infer(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> torch.Tensor:
         """Optimal codes, shape (n_samples, n_atoms), on the simplex; see `wlsc.infer_codes`."""

@@ -1,0 +1,187 @@
+"""Runs one text notebook with papermill, and publishes nothing that is half done.
+
+A notebook leaves five things in a folder: ``notebooks/NAME.ipynb``, written when everything has gone well and not
+before; its ``figures/`` and ``claims/``; ``reports/NAME.json`` with duration, memory, versions and parameters; and,
+if it fails, ``logs/NAME.ipynb``, the notebook as far as it got.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wlsc._notebooks import number_cells, parse_parameters, read_notebook, read_parameters
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+#: Seconds that a kernel may take to start: a cold machine that loads torch for the first time is slow.
+START_TIMEOUT = 120
+
+#: What every kernel runs with: this environment's kernel, sets in one order, and OpenMP threads that do not spin,
+#: since torch, numba and BLAS each bring a pool of their own and would otherwise fight for the cores.
+KERNEL_ENVIRONMENT = {"JUPYTER_PREFER_ENV_PATH": "1", "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+class NotebookError(RuntimeError):
+    """A notebook failed; the message says in which cell, why, and where the partial notebook lies."""
+
+
+def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, cell_timeout: int) -> Path:
+    """Execute the text notebook ``source`` and return the path of the executed notebook in ``folder``.
+
+    Parameters
+    ----------
+    source
+        Text notebook (MyST Markdown, or any format that jupytext reads); it runs in its own folder.
+    parameters
+        Parameter name → value as text; it must have the type of the notebook's own default.
+    folder
+        Where ``notebooks/``, ``figures/``, ``claims/``, ``reports/`` and ``logs/`` are made.
+    cell_timeout
+        Seconds that one cell may take.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is unknown or of the wrong type; nothing has run then.
+    NotebookError
+        If a cell fails, takes too long, ends with an error output, or if its kernel dies.
+    """
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill import PapermillExecutionError
+    from papermill import execute_notebook as run_papermill
+
+    notebook = read_notebook(source)
+    known = read_parameters(notebook)
+    given = parse_parameters(known, parameters)
+    for name in ("notebooks", "figures", "claims", "reports", "logs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    partial = folder / "logs" / f"{source.stem}.ipynb"
+    start = time.perf_counter()
+    try:
+        with _environment(folder):
+            executed = run_papermill(
+                notebook,
+                partial,
+                given,
+                kernel_name="python3",
+                cwd=source.parent,
+                progress_bar={"desc": source.stem},
+                stderr_file=sys.stderr,
+                start_timeout=START_TIMEOUT,
+                execution_timeout=cell_timeout,
+            )
+    except PapermillExecutionError as error:
+        raise _failure(source, partial, f"{error.ename}: {error.evalue}") from error
+    except CellTimeoutError as error:
+        raise _failure(source, partial, f"it took longer than {cell_timeout} s") from error
+    except DeadKernelError as error:
+        raise _failure(source, partial, "its kernel died, killed from outside or out of memory") from error
+    duration = time.perf_counter() - start
+    if any(_has_error(cell) for cell in executed.cells):
+        raise _failure(source, partial, "its output is an error, which no page may show")
+    _publish(executed)
+    output = folder / "notebooks" / partial.name
+    write_atomically(folder / "reports" / f"{source.stem}.json", _report(source, known | given, duration))
+    write_atomically(output, json.dumps(executed, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    partial.unlink()
+    return output
+
+
+@contextmanager
+def _environment(folder: Path) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(KERNEL_ENVIRONMENT)
+    for name in ("figures", "claims"):
+        os.environ[f"WLSC_{name.upper()}_DIR"] = str((folder / name).resolve())
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _has_error(cell: NotebookNode) -> bool:
+    return any(output.output_type == "error" for output in cell.get("outputs", ()))
+
+
+def _failure(source: Path, partial: Path, reason: str) -> NotebookError:
+    """Return the error that names the failing cell of ``partial``: the one with an error, or else the last that began."""
+    import nbformat
+
+    cells = nbformat.read(partial, as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code" and not _is_injected(cell)]
+    begun = [cell for cell in code if cell.metadata.get("papermill", {}).get("start_time")]
+    where = "before its first cell"
+    if begun:
+        cell = next(filter(_has_error, begun), begun[-1])
+        first_line = next(iter(cell.source.strip().splitlines()), "")
+        where = f"in code cell {code.index(cell) + 1} of {len(code)} ({first_line})"
+    return NotebookError(f"{source} failed {where}: {reason}\nThe notebook as far as it got: {partial}")
+
+
+def _is_injected(cell: NotebookNode) -> bool:
+    return "injected-parameters" in cell.metadata.get("tags", [])
+
+
+def _publish(notebook: NotebookNode) -> None:
+    """Drop what differs from run to run or from machine to machine: times, paths, ids, and progress bars on stderr."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if _is_injected(cell):
+            cell.metadata["tags"] = ["injected-parameters", "hide-input"]
+        if cell.cell_type == "code":
+            cell["outputs"] = [output for output in cell.outputs if output.get("name") != "stderr"]
+    number_cells(notebook)
+
+
+def _report(source: Path, parameters: Mapping[str, Any], duration: float) -> str:
+    kilobyte = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss differs between the systems
+    report = {
+        "notebook": source.stem,
+        "profile": parameters.get("profile"),
+        "device": _device(parameters.get("device", "auto")),
+        "seed": parameters.get("seed"),
+        "parameters": dict(parameters),
+        "duration_s": round(duration, 3),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * kilobyte,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(source.parent),
+        "versions": {name: version(name) for name in ("wlsc", "torch", "numpy", "scipy", "scikit-learn")},
+    }
+    return json.dumps(report, indent=1) + "\n"
+
+
+def _device(name: str) -> str:
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _commit(folder: Path) -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    found = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return found.stdout.strip() if found.returncode == 0 else "unknown"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` so that a reader finds the old file or the new one, and never a part of either."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

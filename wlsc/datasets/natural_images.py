@@ -1,0 +1,350 @@
+"""Natural images: linear luminance, the whitening filter of Olshausen and Field, patches, and two diagnostics.
+
+A photograph's pixels are stored with a non-linear code (sRGB). Images are decoded to linear light first and
+reduced to luminance, so that every pixel is proportional to the light that came from there: the quantity
+that the statistics of natural scenes are about.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wlsc._validation import Array, check_count, like, to_torch
+from wlsc.datasets._image_files import read_arrays, read_picture
+from wlsc.datasets.registry import IMAGE_SUFFIXES, describe, fetch, load_registry, local_files
+
+
+def load_images(source: str | Path = "embedded", variable: str | None = None) -> list[np.ndarray]:
+    """Load images as linear luminance.
+
+    Parameters
+    ----------
+    source
+        A registered set (``"embedded"``, ``"photographs"``, ``"bsd68"``), a folder of images (PNG, JPEG,
+        TIFF, BMP, PGM, PPM; sorted by name), or a ``.mat`` or ``.npy`` file with one array of shape
+        ``(height, width)`` or ``(height, width, n_images)``, the layout of Olshausen's ``IMAGES.mat``.
+    variable
+        The array's name in a ``.mat`` file; may be left out where the file holds only one numeric array.
+
+    Returns
+    -------
+    list of ndarray, float32, each (height, width)
+        Image files: in [0, 1]. Their 8 or 16 bits are taken as sRGB (colour profiles are not read), decoded
+        to linear light by IEC 61966-2-1 and reduced to luminance, 0.2126 R + 0.7152 G + 0.0722 B;
+        transparency is dropped and the camera's orientation tag obeyed. Arrays are taken as linear already:
+        unsigned integers are divided by the largest value of their type, floats are passed on as they are
+        (``IMAGES.mat`` is whitened and centred at 0).
+
+    Raises
+    ------
+    ValueError
+        If the source is unknown, a file is broken or of another kind, or the array is missing or no stack
+        of images.
+    DataError
+        If a registered file cannot be had.
+    """
+    if source in load_registry():
+        if describe(str(source)).kind != "images":
+            raise ValueError(
+                f"source must be a set of images, got {source!r}, which holds {describe(str(source)).kind}"
+            )
+        files = fetch(str(source))
+    else:
+        files = local_files(source)
+    first = next(iter(files.values()))
+    if variable is not None and first.suffix.lower() != ".mat":
+        raise ValueError(f"variable must be None unless source is a .mat file, got {variable!r} for {source}")
+    if len(files) == 1 and first.suffix.lower() in (".mat", ".npy"):
+        return read_arrays(first, variable)
+    return [read_picture(path) for path in files.values() if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def whiten(images: Sequence[np.ndarray], cutoff: float = 0.4) -> list[np.ndarray]:
+    """Whiten images with the filter f·exp(−(f/f0)⁴) of Olshausen and Field.
+
+    Natural images have amplitude spectra that fall as 1/f. The ramp f makes them flat; the low-pass part
+    removes the corner frequencies, where noise and aliasing dominate [1]_. The mean (f = 0) is removed with
+    them.
+
+    Parameters
+    ----------
+    images
+        Images of shape (height, width), of any sizes, float32 or float64, linear.
+    cutoff
+        f0 in cycles per pixel; [1]_ used 200 cycles per picture of 512 pixels, 0.39.
+
+    Returns
+    -------
+    list of ndarray
+        Images of the same shapes and dtypes, divided by *one* number so that their pixels together have
+        variance 1: an image of low contrast stays one.
+
+    Raises
+    ------
+    ValueError
+        If ``cutoff`` is not positive, or ``images`` holds no image, one of another rank, or no contrast at
+        all.
+
+    Notes
+    -----
+    The filter works on the image continued by its mirror image at every border (half-sample symmetric, so
+    the transform is a cosine transform). Nothing wraps around from the opposite border and no border has to
+    be cut off; within a few pixels of it the statistics are those of the mirrored scene.
+
+    References
+    ----------
+    .. [1] B. A. Olshausen and D. J. Field, Sparse coding with an overcomplete basis set: a strategy employed by
+       V1?, Vision Research 37:3311 (1997).
+    """
+    if not isinstance(cutoff, (int, float)) or not 0 < cutoff < math.inf:
+        raise ValueError(f"cutoff must be a positive number of cycles per pixel, got {cutoff!r}")
+    _check_images(images)
+    if all(np.ptp(image) == 0 for image in images):
+        raise ValueError("images must not all be constant: there is nothing to whiten")
+    filtered = [_apply_filter(image, cutoff) for image in images]
+    power = sum(np.sum(image**2) for image in filtered) / sum(image.size for image in filtered)
+    return [
+        (image / math.sqrt(power)).astype(original.dtype)
+        for image, original in zip(filtered, images, strict=True)
+    ]
+
+
+def extract_patches(
+    images: Sequence[np.ndarray],
+    patch_size: int,
+    n_patches: int,
+    seed: int = 0,
+    *,
+    remove_mean: bool = False,
+    min_variance: float = 0.0,
+    normalise: str | None = None,
+) -> np.ndarray:
+    """Cut square patches at random positions, every position of every image being equally likely.
+
+    Parameters
+    ----------
+    images
+        Images of shape (height, width), of any sizes.
+    patch_size
+        Side of a patch in pixels.
+    n_patches
+        How many; drawn with replacement.
+    seed
+        The same seed gives the same patches.
+    remove_mean
+        Subtract each patch's own mean. Beware: a Gabor-like filter without mean and with few subfields must
+        be odd (its mean is proportional to cos φ·exp(−2π²nx²)), so this step alone pushes the learned
+        phases towards 90°.
+    min_variance
+        Share, in [0, 1), of the patches drawn that is left out for having the lowest pixel variance: sky
+        and wall, which carry no structure. ``n_patches`` patches are given back all the same.
+    normalise
+        ``"unit"`` scales every patch to length 1 (a patch of zeros stays one); None leaves the scale.
+
+    Returns
+    -------
+    ndarray, float32, (n_patches, patch_size²)
+        Patches as rows, pixels row by row.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range or a patch does not fit into every image.
+    """
+    _check_patch_arguments(patch_size, n_patches, seed, min_variance, normalise)
+    _check_images(images)
+    for index, image in enumerate(images):
+        if min(image.shape) < patch_size:
+            raise ValueError(
+                f"patch_size must be at most the sides of every image, "
+                f"got {patch_size} for image {index} of shape {image.shape}"
+            )
+    n_drawn = math.ceil(n_patches / (1 - min_variance))
+    patches = _draw_patches(images, patch_size, n_drawn, np.random.default_rng(seed))
+    if n_drawn > n_patches:
+        by_variance = np.argsort(patches.var(axis=1), kind="stable")
+        patches = patches[np.sort(by_variance[n_drawn - n_patches :])]  # sorted: in the order of drawing
+    if remove_mean:
+        patches -= patches.mean(axis=1, keepdims=True)
+    if normalise == "unit":
+        lengths = np.linalg.norm(patches, axis=1, keepdims=True)
+        patches /= np.where(lengths > 0, lengths, 1)
+    return patches
+
+
+def load_patches(
+    source: str | Path,
+    patch_size: int,
+    n_patches: int,
+    seed: int = 0,
+    *,
+    whiten: bool = True,
+    cutoff: float = 0.4,
+    remove_mean: bool = False,
+    min_variance: float = 0.0,
+    normalise: str | None = None,
+    variable: str | None = None,
+) -> np.ndarray:
+    """Load images, whiten them and cut patches: ``load_images``, ``whiten`` and ``extract_patches`` in a row.
+
+    Parameters
+    ----------
+    source, variable
+        As in ``load_images``.
+    whiten, cutoff
+        Whether to whiten, and f0 in cycles per pixel; ``cutoff`` is not looked at without whitening.
+    patch_size, n_patches, seed, remove_mean, min_variance, normalise
+        As in ``extract_patches``.
+
+    Returns
+    -------
+    ndarray, float32, (n_patches, patch_size²)
+        Patches as rows.
+
+    Raises
+    ------
+    ValueError, DataError
+        As the three functions.
+    """
+    _check_patch_arguments(patch_size, n_patches, seed, min_variance, normalise)
+    images = load_images(source, variable)
+    if whiten:
+        images = _whiten(images, cutoff)
+    return extract_patches(
+        images,
+        patch_size,
+        n_patches,
+        seed,
+        remove_mean=remove_mean,
+        min_variance=min_variance,
+        normalise=normalise,
+    )
+
+
+_whiten = whiten  # inside load_patches, the name stands for its argument
+
+
+def effective_dimension(patches: Array) -> float:
+    """Return the participation ratio (Σ λ)² / Σ λ² of the spectrum λ of the patches' covariance.
+
+    It counts the directions that carry the variance: between 1, if all patches lie on a line, and
+    n_features, if they are white. A whitening filter that also removes high frequencies leaves fewer than
+    n_features.
+
+    Parameters
+    ----------
+    patches
+        Array or tensor of shape (n_samples, n_features), at least two different samples.
+
+    Raises
+    ------
+    ValueError
+        If the patches do not vary.
+    """
+    _, covariance = _moments(patches)
+    trace = float(covariance.trace())
+    if trace <= 0:
+        raise ValueError("patches must vary, got samples that are all equal")
+    return trace**2 / float((covariance**2).sum())  # Σ λ² is the squared Frobenius norm
+
+
+def gaussian_match(patches: Array, seed: int = 0) -> Array:
+    """Draw Gaussian vectors with the mean and covariance of the patches: the null without higher-order structure.
+
+    Whatever a model finds in natural patches but not in these is due to more than their second-order
+    statistics.
+
+    Parameters
+    ----------
+    patches
+        Array or tensor of shape (n_samples, n_features), at least two samples.
+    seed
+        The same seed gives the same draw.
+
+    Returns
+    -------
+    Array
+        Independent draws, of the shape, kind, dtype and device of ``patches``. Their sample moments differ
+        from those of the patches by the sampling error of n_samples draws.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two samples.
+    """
+    mean, covariance = _moments(patches)
+    rng = np.random.default_rng(check_count("seed", seed, minimum=0))
+    eigenvalues, axes = torch.linalg.eigh(covariance)
+    root = axes * eigenvalues.clamp_min(0).sqrt()  # rounding can leave eigenvalues of −1e-17
+    template = to_torch("patches", patches)
+    white = torch.from_numpy(rng.standard_normal(tuple(template.shape))).to(template.device)
+    return like((mean + white @ root.T).to(template.dtype), patches)
+
+
+def _moments(patches: Array) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and covariance in float64."""
+    values = to_torch("patches", patches, ndim=2).detach().double()
+    if values.shape[0] < 2:
+        raise ValueError(f"patches must hold at least two samples, got shape {tuple(values.shape)}")
+    mean = values.mean(dim=0)
+    centred = values - mean
+    return mean, centred.T @ centred / (values.shape[0] - 1)
+
+
+def _check_patch_arguments(
+    patch_size: int, n_patches: int, seed: int, min_variance: float, normalise: str | None
+) -> None:
+    check_count("patch_size", patch_size)
+    check_count("n_patches", n_patches)
+    check_count("seed", seed, minimum=0)
+    if not isinstance(min_variance, (int, float)) or not 0 <= min_variance < 1:
+        raise ValueError(f"min_variance must be a share of at least 0 and below 1, got {min_variance!r}")
+    if normalise not in (None, "unit"):
+        raise ValueError(f"normalise must be None or 'unit', got {normalise!r}")
+
+
+def _check_images(images: Sequence[np.ndarray]) -> None:
+    if len(images) == 0:
+        raise ValueError("images must hold at least one image, got none")
+    for index, image in enumerate(images):
+        if not isinstance(image, np.ndarray) or image.dtype not in (np.float32, np.float64):
+            kind = f"dtype {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise ValueError(
+                f"images must be NumPy arrays of dtype float32 or float64, got {kind} at {index}"
+            )
+        if image.ndim != 2 or image.size == 0:
+            raise ValueError(f"images must each have shape (height, width), got {image.shape} at {index}")
+        if not np.isfinite(image).all():
+            raise ValueError(f"images must be finite, got NaN or infinite values at {index}")
+
+
+def _apply_filter(image: np.ndarray, cutoff: float) -> np.ndarray:
+    """Filter one image in float64; index k of a cosine transform of length n stands for k/(2n) cycles per pixel."""
+    from scipy.fft import dctn, idctn
+
+    vertical, horizontal = (np.arange(length) / (2 * length) for length in image.shape)
+    frequency = np.hypot(vertical[:, None], horizontal[None, :])
+    return idctn(dctn(image.astype(np.float64)) * frequency * np.exp(-((frequency / cutoff) ** 4)))
+
+
+def _draw_patches(
+    images: Sequence[np.ndarray], patch_size: int, n_patches: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw among the positions of all images, numbered consecutively, and cut image by image."""
+    widths = [image.shape[1] - patch_size + 1 for image in images]
+    counts = [width * (image.shape[0] - patch_size + 1) for width, image in zip(widths, images, strict=True)]
+    ends = np.cumsum(counts)
+    numbers = rng.integers(ends[-1], size=n_patches)
+    owners = np.searchsorted(ends, numbers, side="right")
+    patches = np.empty((n_patches, patch_size**2), dtype=np.float32)
+    for index, image in enumerate(images):
+        mine = np.flatnonzero(owners == index)
+        rows, columns = np.divmod(numbers[mine] - (ends[index] - counts[index]), widths[index])
+        windows = np.lib.stride_tricks.sliding_window_view(image, (patch_size, patch_size))
+        patches[mine] = windows[rows, columns].reshape(len(mine), -1)
+    return patches

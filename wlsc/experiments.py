@@ -1,0 +1,457 @@
+"""From a configuration to a finished run: found again by its address, resumed where it was interrupted.
+
+A run lies in a folder whose name holds a hash of all that its numbers depend on: the configuration, the data files,
+the versions of the numerical libraries, the kind of device, and the source files that its training really imports.
+Editing a plot therefore retrains nothing, and editing a solver retrains what uses it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import platform
+import subprocess
+import time
+import tomllib
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from wlsc._files import replaced, runs_folder, write_text
+from wlsc._sources import source_closure
+from wlsc._validation import check_choice, check_count
+from wlsc.dictionary import initialize_dictionary
+from wlsc.models._unrolled import UnrolledAutoencoder
+from wlsc.training import ClosedFormTrainer, Progress, Trainer, UnrolledTrainer, train
+
+#: Kind of model → module and class that implement it.
+_MODELS = {
+    "wlsc": ("wlsc.models.wlsc", "WLSCAutoencoder"),
+    "sparse_coding": ("wlsc.models.sparse_coding", "SparseCodingAutoencoder"),
+}
+
+#: Kind of data → module and function that load it.
+_LOADERS = {
+    "natural_images": ("wlsc.datasets.natural_images", "load_patches"),
+    "digits": ("wlsc.datasets.digits", "load_digits"),
+}
+
+#: Libraries whose version can change a number.
+_LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-image")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to train on.
+
+    Attributes
+    ----------
+    kind
+        "natural_images" or "digits".
+    source
+        Source of that kind; see `wlsc.load_patches` and `wlsc.load_digits`.
+    options
+        Further arguments of the loader, a table in TOML.
+    """
+
+    kind: str
+    source: str
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What to train.
+
+    Attributes
+    ----------
+    kind
+        "wlsc" or "sparse_coding".
+    n_atoms, lam
+        Size of the dictionary and weight of the penalty.
+    options
+        Further arguments of the model's class, a table in TOML.
+    """
+
+    kind: str
+    n_atoms: int
+    lam: float
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train.
+
+    Attributes
+    ----------
+    trainer
+        "closed_form" or "unrolled".
+    n_epochs, batch_size, tol
+        See `wlsc.training.train`.
+    initialization
+        "data" or "k-means++".
+    options
+        Further arguments of the trainer's class, a table in TOML.
+    """
+
+    trainer: str = "closed_form"
+    n_epochs: int = 10
+    batch_size: int = 1024
+    tol: float = 1e-3
+    initialization: str = "data"
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training, complete: with the code at one commit it determines every number.
+
+    Attributes
+    ----------
+    name
+        For people; the address does not depend on it.
+    data, model, training
+        What to train on, what, and how.
+    seed
+        Of the first atoms, the batches and their order. The draw of data has a seed of its own in ``data.options``.
+    device
+        "cpu", "cuda", or "auto" for CUDA where it is present.
+    """
+
+    name: str
+    data: DataConfig
+    model: ModelConfig
+    training: TrainingConfig = TrainingConfig()
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training.
+
+    Attributes
+    ----------
+    config
+        What was asked.
+    path
+        Folder that holds the run.
+    dictionary
+        Atoms, shape (n_atoms, n_features), float32.
+    history
+        Objective and activity after every epoch.
+    provenance
+        Versions, commit, device, data and source hashes, date and duration.
+    """
+
+    config: Config
+    path: Path
+    dictionary: np.ndarray
+    history: dict[str, list[float]]
+    provenance: dict[str, Any]
+
+    def model(self) -> UnrolledAutoencoder:
+        """The trained model, on the CPU."""
+        from safetensors.torch import load_file
+
+        model = _build_model(self.config, self.dictionary.shape[1], torch.Generator())
+        model.load_state_dict(load_file(self.path / "weights.safetensors"))
+        return model
+
+    def codes(self, patches: np.ndarray) -> np.ndarray:
+        """Optimal codes of ``patches`` (n_samples, n_features), shape (n_samples, n_atoms)."""
+        return self.model().infer(torch.as_tensor(patches)).numpy()
+
+
+def read_config(path: Path) -> Config:
+    """Read a configuration from a TOML file.
+
+    Parameters
+    ----------
+    path
+        A file with the keys of `Config` and the tables ``data``, ``model`` and ``training``.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, is no TOML, lacks a key, has an unknown one, or a value is of the wrong kind.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"configuration must be a TOML file, got {path}, which does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"configuration must be valid TOML, got {path}: {error}") from None
+    config = _from_table(Config, {"name": path.stem, **values}, str(path))
+    check_choice("model.kind", config.model.kind, tuple(_MODELS))
+    check_choice("data.kind", config.data.kind, tuple(_LOADERS))
+    check_choice("training.trainer", config.training.trainer, ("closed_form", "unrolled"))
+    return config
+
+
+def load_config(name: str, profile: str, folder: Path = Path("experiments")) -> Config:
+    """Read the configuration ``folder/profile/name.toml``; a notebook's folder holds ``experiments``."""
+    return read_config(folder / profile / f"{name}.toml")
+
+
+def _from_table(kind: type, table: Mapping[str, Any], where: str) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for key in table:
+        if key not in fields:
+            nearest = difflib.get_close_matches(key, fields, n=1)
+            hint = f" (did you mean {nearest[0]}?)" if nearest else ""
+            raise ValueError(f"{where} must have keys among {', '.join(fields)}, got {key}{hint}")
+    values = {}
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in table:
+            raise ValueError(f"{where} must have the key {name}, got only {', '.join(table) or 'nothing'}")
+        if name in table:
+            values[name] = _checked(table[name], str(field.type), f"{where}: {name}")
+    return kind(**values)
+
+
+def _checked(value: Any, kind: str, where: str) -> Any:
+    tables = {"DataConfig": DataConfig, "ModelConfig": ModelConfig, "TrainingConfig": TrainingConfig}
+    expected: dict[str, type] = {"str": str, "int": int, "float": float}
+    if kind == "float" and type(value) is int:
+        value = float(value)
+    wanted = expected.get(kind, dict)
+    if type(value) is not wanted:
+        raise ValueError(f"{where} must be {'a table' if wanted is dict else f'of type {kind}'}, got {value!r}")
+    return _from_table(tables[kind], value, where) if kind in tables else value
+
+
+def run(config: Config, show_progress: bool = False) -> Run:
+    """Train what ``config`` says, or find the finished run, or resume the interrupted one.
+
+    Two processes that ask for one run at one time train it once: the second waits for the first.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    show_progress
+        Show a bar with objective and rate.
+
+    Returns
+    -------
+    Run
+        The finished run.
+
+    Raises
+    ------
+    ValueError
+        If an option of the data, the model or the trainer is unknown or out of its range.
+    """
+    from filelock import FileLock
+
+    address = _address(config)
+    folder = runs_folder() / f"{config.name}-{_digest(address)[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not (folder / "provenance.json").exists():
+            _train(config, address, folder, show_progress)
+    return load_run(folder)
+
+
+def load_run(folder: Path) -> Run:
+    """Load a finished run from its folder.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no finished run.
+    """
+    from safetensors.torch import load_file
+
+    if not (folder / "provenance.json").exists():
+        raise ValueError(f"folder must hold a finished run, got {folder}, which has no provenance.json")
+    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+    weights = load_file(folder / "weights.safetensors")
+    config = _from_table(Config, provenance["address"]["config"] | {"name": provenance["name"]}, str(folder))
+    return Run(config, folder, weights["dictionary"].numpy(), history, provenance)
+
+
+def list_runs() -> list[Path]:
+    """Folders of all runs, finished and interrupted, by name."""
+    return sorted(path for path in runs_folder().glob("*-*") if path.is_dir())
+
+
+def _address(config: Config) -> dict[str, Any]:
+    """All that the numbers of a run depend on."""
+    from wlsc.datasets.registry import source_hashes
+
+    values = dataclasses.asdict(config)
+    del values["name"]
+    return {
+        "config": values | {"device": _device(config).type},
+        "data": source_hashes(_registered_source(config.data)),
+        "versions": {name: metadata.version(name) for name in _LIBRARIES},
+        "sources": _source_hashes(config),
+        "machine": platform.machine(),
+    }
+
+
+def _registered_source(data: DataConfig) -> str:
+    return "digits" if data.kind == "digits" and data.source == "embedded" else data.source
+
+
+def _source_hashes(config: Config) -> dict[str, str]:
+    modules = (_MODELS[config.model.kind][0], _LOADERS[config.data.kind][0], __name__)
+    files = source_closure("\n".join(f"import {module}" for module in modules))
+    root = Path(__file__).parent
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _digest(address: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(address, sort_keys=True).encode()).hexdigest()
+
+
+def _device(config: Config) -> torch.device:
+    check_choice("device", config.device, ("auto", "cpu", "cuda"))
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device must be 'auto' or 'cpu' on a machine without CUDA, got 'cuda'")
+    return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _named(table: Mapping[str, tuple[str, str]], kind: str) -> Any:
+    from importlib import import_module
+
+    module, name = table[kind]
+    return getattr(import_module(module), name)
+
+
+@contextmanager
+def _options_of(what: str, options: Mapping[str, Any]) -> Any:
+    """Say in one sentence that an option is unknown."""
+    try:
+        yield
+    except TypeError as error:
+        if "unexpected keyword" not in str(error):
+            raise
+        raise ValueError(f"{what} must be options of its kind, got {options}: {error}") from None
+
+
+def load_data(data: DataConfig) -> np.ndarray:
+    """Samples that a configuration names, shape (n_samples, n_features), float32."""
+    with _options_of("data.options", data.options):
+        loaded = _named(_LOADERS, data.kind)(data.source, **data.options)
+    return loaded[0] if data.kind == "digits" else loaded
+
+
+def _build_model(config: Config, n_features: int, generator: torch.Generator) -> UnrolledAutoencoder:
+    model = config.model
+    with _options_of("model.options", model.options):
+        return _named(_MODELS, model.kind)(n_features, model.n_atoms, model.lam, generator=generator, **model.options)
+
+
+def _build_trainer(config: Config, model: UnrolledAutoencoder) -> Trainer:
+    kind = ClosedFormTrainer if config.training.trainer == "closed_form" else UnrolledTrainer
+    with _options_of("training.options", config.training.options):
+        return kind(model, **config.training.options)
+
+
+def _train(config: Config, address: Mapping[str, Any], folder: Path, show_progress: bool) -> None:
+    from safetensors.torch import save_file
+
+    check_count("seed", config.seed, minimum=0)
+    began = time.perf_counter()
+    patches = load_data(config.data)
+    generator = torch.Generator().manual_seed(config.seed)
+    model = _build_model(config, patches.shape[1], generator)
+    model.set_dictionary(
+        initialize_dictionary(torch.as_tensor(patches), config.model.n_atoms, generator, config.training.initialization)
+    )
+    trainer = _build_trainer(config, model.to(_device(config)))
+    checkpoint = folder / "checkpoint.safetensors"
+    start = _resume(trainer, checkpoint) if checkpoint.exists() else None
+    seconds_before = start.seconds if start else 0.0
+
+    def save(progress: Progress) -> None:
+        seconds = seconds_before + time.perf_counter() - began
+        _save_checkpoint(trainer, dataclasses.replace(progress, seconds=seconds), checkpoint)
+
+    history = train(
+        trainer,
+        patches,
+        config.training.n_epochs,
+        config.training.batch_size,
+        config.seed,
+        config.training.tol,
+        start=start,
+        after_epoch=save,
+        show_progress=show_progress,
+    )
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    with replaced(folder / "weights.safetensors") as temporary:
+        save_file(weights, temporary)
+    write_text(folder / "history.json", json.dumps(history, indent=1))
+    provenance = {
+        "name": config.name,
+        "address": address,
+        "commit": _commit(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "duration_s": round(seconds_before + time.perf_counter() - began, 3),
+        "device": str(_device(config)),
+    }
+    write_text(folder / "provenance.json", json.dumps(provenance, indent=1))
+    checkpoint.unlink(missing_ok=True)
+
+
+def _save_checkpoint(trainer: Trainer, progress: Progress, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    tensors = dict(trainer.state())
+    for index, codes in progress.warm_codes.items():
+        tensors[f"warm.{index}.indices"] = codes.indices()
+        tensors[f"warm.{index}.values"] = codes.values()
+        tensors[f"warm.{index}.shape"] = torch.tensor(codes.shape)
+    note = {"epoch": progress.epoch, "history": progress.history, "seconds": progress.seconds}
+    with replaced(path) as temporary:
+        save_file(
+            {name: value.cpu().contiguous() for name, value in tensors.items()},
+            temporary,
+            {"progress": json.dumps(note)},
+        )
+
+
+def _resume(trainer: Trainer, path: Path) -> Progress:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        note = json.loads(file.metadata()["progress"])
+    trainer.load_state(state)
+    warm = {
+        int(name.split(".")[1]): torch.sparse_coo_tensor(
+            state[name.replace("shape", "indices")],
+            state[name.replace("shape", "values")],
+            state[name].tolist(),
+            is_coalesced=True,
+        )
+        for name in state
+        if name.startswith("warm.") and name.endswith(".shape")
+    }
+    return Progress(note["epoch"], note["history"], warm, note["seconds"])
+
+
+def _commit() -> str:
+    """Commit of the repository that holds this file, with a mark if files differ from it; or "unknown"."""
+    command = ("git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
