@@ -6,25 +6,39 @@ What depends on what is read from the notebooks: the configurations they load, t
 the notebooks whose results they say they need. Adding a chapter means writing it and naming it in book/_toc.yml.
 """
 
+import tomllib
 from pathlib import Path
 
-from wlsc._notebooks import find_configurations, find_needs, is_notebook, list_pages, read_notebook
+from wlsc._notebooks import find_configurations, find_needs, is_notebook, list_pages, read_code, read_notebook
 from wlsc._sources import source_closure
 
 PROFILE = config.get("profile", "quick")
-CONFIGURATIONS = f"book/experiments/{PROFILE}"
 OUT = f"_build/{PROFILE}"
 
 PAGES = list_pages(Path("book/_toc.yml"))
 NOTEBOOKS = {page: read_notebook(Path(f"book/{page}.md")) for page in PAGES if is_notebook(Path(f"book/{page}.md"))}
 PLAIN = [f"book/{page}.md" for page in PAGES if page not in NOTEBOOKS]
-SHARED = [path for folder in ("book/_static", "book/_ext") for path in Path(folder).rglob("*") if path.suffix != ".pyc"]
+SHARED = [*Path("book/_static").iterdir(), *Path("book/_ext").glob("*.py")]
+DATA = [*Path("data").rglob("*.toml"), *Path("data").rglob("*.csv")]
 
-#: What a notebook is run with; settings that are not given keep the notebook's own defaults.
-PARAMETERS = {"profile": PROFILE} | {name: config[name] for name in ("device", "seed") if name in config}
+#: What was asked for on the command line; what is not keeps the defaults of configurations and notebooks.
+SETTINGS = {name: config[name] for name in ("device", "seed") if name in config}
 
 #: The exact versions decide numbers: a new environment runs everything again.
 ENVIRONMENT = "constraints.txt"
+
+
+
+def training_sources(wildcards):
+    """Files that decide the numbers of a training; each kind of model and of data has its module."""
+    configuration = tomllib.loads(Path(f"book/experiments/{PROFILE}/{wildcards.name}.toml").read_text())
+    modules = ("experiments", f"models.{configuration['model']['kind']}", f"datasets.{configuration['data']['kind']}")
+    return source_closure("".join(f"import wlsc.{module}\n" for module in modules))
+
+
+def notebook_sources(wildcards):
+    """Files that decide what an executed notebook holds."""
+    return source_closure(read_code(NOTEBOOKS[wildcards.name]) + "\nimport wlsc._execution")
 
 
 wildcard_constraints:
@@ -39,21 +53,25 @@ rule book:
 rule train:
     input:
         ENVIRONMENT,
-        source_closure(["wlsc.experiments"]),
-        configuration=f"{CONFIGURATIONS}/{{name}}.toml",
+        DATA,
+        training_sources,
+        configuration=f"book/experiments/{PROFILE}/{{name}}.toml",
     output:
         f"{OUT}/trained/{{name}}.json",
     # One training at a time has all cores. In `quick` that is two everywhere, since sums that are split among more
     # threads round differently.
     threads: 2 if PROFILE == "quick" else workflow.cores
+    params:
+        settings=" ".join(f"--{name} {value}" for name, value in SETTINGS.items()),
     shell:
-        "wlsc train {input.configuration} --record {output}"
+        "wlsc train {input.configuration} {params.settings} --record {output}"
 
 
 rule execute:
     input:
         ENVIRONMENT,
-        lambda wildcards: source_closure([f"book/{wildcards.name}.md"]),
+        DATA,
+        notebook_sources,
         lambda wildcards: expand(f"{OUT}/trained/{{name}}.json", name=find_configurations(NOTEBOOKS[wildcards.name])),
         lambda wildcards: expand(f"{OUT}/notebooks/{{name}}.ipynb", name=find_needs(NOTEBOOKS[wildcards.name])),
         notebook="book/{name}.md",
@@ -61,7 +79,7 @@ rule execute:
         f"{OUT}/notebooks/{{name}}.ipynb",
         f"{OUT}/reports/{{name}}.json",
     params:
-        parameters=" ".join(f"-p {name} {value}" for name, value in PARAMETERS.items()),
+        parameters=" ".join(f"-p {name} {value}" for name, value in ({"profile": PROFILE} | SETTINGS).items()),
     shell:
         f"wlsc execute {{input.notebook}} {{params.parameters}} --output {OUT}"
 
@@ -81,7 +99,7 @@ rule build:
         f"""
         rm -rf {OUT}/src {OUT}/site
         mkdir -p {OUT}/src
-        cp -r {{input.pages}} {{input.notebooks}} book/_static {OUT}/src
+        cp -r {{input.pages}} {{input.notebooks}} book/_static {OUT}/figures {OUT}/src
         jupyter-book build {OUT}/src --config _config.yml --path-output {OUT}/site -W -n --keep-going >{{log}} 2>&1 \\
             || {{{{ cat {{log}} >&2; exit 1; }}}}
         rm -rf {OUT}/html

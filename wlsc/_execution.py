@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wlsc._files import write_text
 from wlsc._notebooks import number_cells, parse_parameters, read_notebook, read_parameters
 
 if TYPE_CHECKING:
@@ -61,10 +62,11 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill import PapermillExecutionError
     from papermill import execute_notebook as run_papermill
+    from traitlets.config import Config
 
     notebook = read_notebook(source)
     known = read_parameters(notebook)
-    given = parse_parameters(known, parameters)
+    values = known | parse_parameters(known, parameters)
     for name in ("notebooks", "figures", "claims", "reports", "logs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     partial = folder / "logs" / f"{source.stem}.ipynb"
@@ -74,13 +76,14 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
             executed = run_papermill(
                 notebook,
                 partial,
-                given,
+                {name: value for name, value in values.items() if value != known[name]},
                 kernel_name="python3",
                 cwd=source.parent,
                 progress_bar={"desc": source.stem},
                 stderr_file=sys.stderr,
                 start_timeout=START_TIMEOUT,
                 execution_timeout=cell_timeout,
+                config=Config({"KernelManager": {"transport": "ipc"}}),  # no open port, and none to collide on
             )
     except PapermillExecutionError as error:
         raise _failure(source, partial, f"{error.ename}: {error.evalue}") from error
@@ -93,8 +96,8 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
         raise _failure(source, partial, "its output is an error, which no page may show")
     _publish(executed)
     output = folder / "notebooks" / partial.name
-    write_atomically(folder / "reports" / f"{source.stem}.json", _report(source, known | given, duration))
-    write_atomically(output, json.dumps(executed, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    write_text(folder / "reports" / f"{source.stem}.json", _report(source, values, duration))
+    write_text(output, json.dumps(executed, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     partial.unlink()
     return output
 
@@ -117,7 +120,7 @@ def _has_error(cell: NotebookNode) -> bool:
 
 
 def _failure(source: Path, partial: Path, reason: str) -> NotebookError:
-    """Return the error that names the failing cell of ``partial``: the one with an error, or else the last that began."""
+    """Return the error that names the cell of ``partial`` that failed: the one with an error, or the last begun."""
     import nbformat
 
     cells = nbformat.read(partial, as_version=4).cells
@@ -143,6 +146,7 @@ def _publish(notebook: NotebookNode) -> None:
         cell.metadata.pop("execution", None)
         if _is_injected(cell):
             cell.metadata["tags"] = ["injected-parameters", "hide-input"]
+            cell.metadata["mystnb"] = {"code_prompt_show": "Parameters of this run"}
         if cell.cell_type == "code":
             cell["outputs"] = [output for output in cell.outputs if output.get("name") != "stderr"]
     number_cells(notebook)
@@ -175,13 +179,3 @@ def _commit(folder: Path) -> str:
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     found = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     return found.stdout.strip() if found.returncode == 0 else "unknown"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that a reader finds the old file or the new one, and never a part of either."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -33,7 +33,7 @@ def _files(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Return the text notebook (or plain page) at ``path`` as a notebook whose cell ids do not change from run to run."""
+    """Return the text notebook at ``path``, with cell ids that are the same every time."""
     import jupytext
 
     notebook = jupytext.read(path)
@@ -48,8 +48,11 @@ def number_cells(notebook: NotebookNode) -> None:
 
 
 def is_notebook(path: Path) -> bool:
-    """Tell whether the page at ``path`` is a notebook, which names a kernel in its header, or plain text."""
-    return "kernelspec" in read_notebook(path).metadata
+    """Tell whether the page at ``path`` is a notebook, which names a kernel in its YAML header, or plain text."""
+    import yaml
+
+    before, *rest = path.read_text(encoding="utf-8").split("---\n", 2)
+    return before == "" and len(rest) == 2 and "kernelspec" in (yaml.safe_load(rest[0]) or {})
 
 
 def read_code(notebook: NotebookNode) -> str:
@@ -62,7 +65,7 @@ def find_configurations(notebook: NotebookNode) -> list[str]:
     """Return the names of the trainings that ``notebook`` reads: the literals it passes to ``load_config``."""
     calls = (node for node in ast.walk(ast.parse(read_code(notebook))) if isinstance(node, ast.Call))
     names = {
-        call.args[0].value
+        str(call.args[0].value)
         for call in calls
         if getattr(call.func, "attr", getattr(call.func, "id", None)) == "load_config"
         and call.args

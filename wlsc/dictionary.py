@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
+
+from wlsc._validation import check_choice
+
+#: Samples per atom among which k-means++ chooses; bounds its cost on large data.
+_CANDIDATES_PER_ATOM = 100
 
 #: An atom counts as dead when its share of the usage is this much smaller than an equal share.
 _DEAD_SHARE = 1e-2
@@ -55,21 +61,21 @@ class SufficientStatistics:
 
 
 def initialize_dictionary(
-    patches: torch.Tensor, n_atoms: int, generator: torch.Generator, method: str = "data"
+    patches: np.ndarray | torch.Tensor, n_atoms: int, generator: torch.Generator, method: str = "data"
 ) -> torch.Tensor:
     """First atoms, drawn from the data without replacement.
 
     Parameters
     ----------
     patches
-        Shape (n_samples, n_features) with n_samples ≥ ``n_atoms``.
+        Shape (n_samples, n_features) with n_samples ≥ ``n_atoms``; only what is needed of it is read.
     n_atoms
         Number of atoms.
     generator
         Source of randomness, on the CPU.
     method
         "data": uniformly; "k-means++": each next atom with probability proportional to its squared distance to the
-        nearest atom so far [1]_.
+        nearest atom so far [1]_, among at most 100 samples per atom drawn uniformly.
 
     Returns
     -------
@@ -89,29 +95,31 @@ def initialize_dictionary(
         raise ValueError(
             f"n_atoms must be at most the number of samples, got {n_atoms} atoms for {len(patches)} samples"
         )
+    check_choice("initialization", method, ("data", "k-means++"))
+    n_candidates = n_atoms if method == "data" else _CANDIDATES_PER_ATOM * n_atoms
+    chosen = torch.randperm(len(patches), generator=generator)[:n_candidates]
+    candidates = torch.as_tensor(patches[chosen] if isinstance(patches, torch.Tensor) else patches[chosen.numpy()])
     if method == "data":
-        chosen = torch.randperm(len(patches), generator=generator)[:n_atoms]
-    elif method == "k-means++":
-        chosen = _k_means_plus_plus(patches, n_atoms, generator)
-    else:
-        raise ValueError(f"initialization must be 'data' or 'k-means++', got {method!r}")
-    return patches[chosen.to(patches.device)].clone()
+        return candidates
+    return candidates[_k_means_plus_plus(candidates, n_atoms, generator)]
 
 
 def _k_means_plus_plus(patches: torch.Tensor, n_atoms: int, generator: torch.Generator) -> torch.Tensor:
-    chosen = [int(torch.randint(len(patches), (1,), generator=generator))]
-    nearest = torch.full((len(patches),), float("inf"), dtype=torch.float64)
-    while len(chosen) < n_atoms:
-        distance = (patches - patches[chosen[-1]]).square().sum(1).double().cpu()
-        nearest = torch.minimum(nearest, distance)
-        nearest[chosen] = 0
+    chosen = torch.zeros(n_atoms, dtype=torch.int64, device=patches.device)  # the first of a random order
+    nearest = torch.full((len(patches),), float("inf"), dtype=torch.float64, device=patches.device)
+    untaken = torch.ones_like(nearest)
+    for index in range(1, n_atoms):
+        last = chosen[index - 1]
+        nearest = torch.minimum(nearest, (patches - patches[last]).square().sum(1).double())
+        nearest[last] = untaken[last] = 0
         # where every patch left is a copy of an atom, any of them will do
-        untaken = torch.ones_like(nearest).index_fill_(0, torch.tensor(chosen), 0)
         weights = nearest if bool((nearest > 0).any()) else untaken
-        point = torch.rand(1, generator=generator, dtype=torch.float64) * weights.sum()
-        candidate = int(torch.searchsorted(weights.cumsum(0), point, right=True).clamp(max=len(patches) - 1))
-        chosen.append(candidate if weights[candidate] > 0 else int(weights.argmax()))
-    return torch.tensor(chosen)
+        point = torch.rand(1, generator=generator, dtype=torch.float64).to(weights.device) * weights.sum()
+        # the first sample whose cumulative weight exceeds the point has a weight of its own; the largest one stands in
+        # where rounding puts the point beyond the end
+        beyond = torch.nonzero(weights.cumsum(0) > point).flatten()
+        chosen[index] = beyond[0] if len(beyond) else weights.argmax()
+    return chosen
 
 
 def closed_form_update(statistics: SufficientStatistics, dictionary: torch.Tensor, lam: float) -> torch.Tensor:

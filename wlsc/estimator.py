@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from wlsc._validation import check_choice, check_count, check_penalty
+from wlsc._validation import check_choice, check_count, check_penalty, to_torch
 from wlsc.dictionary import initialize_dictionary
 from wlsc.inference.exact import infer_codes
 from wlsc.models.wlsc import WLSCAutoencoder
@@ -180,7 +180,7 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             {"method": "exact"} if self.trainer == "closed_form" else {"method": "unrolled", "n_layers": self.n_layers}
         )
         codes = infer_codes(
-            torch.as_tensor(samples, device=device), torch.as_tensor(self.components_, device=device), self.lam, **how
+            to_torch("X", samples).to(device), torch.as_tensor(self.components_, device=device), self.lam, **how
         )
         return codes.cpu().numpy()
 
@@ -214,7 +214,7 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_choice("trainer", self.trainer, ("closed_form", "unrolled"))
         seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=2)
         generator = torch.Generator().manual_seed(int(seeds[0]))
-        atoms = initialize_dictionary(torch.as_tensor(np.asarray(samples)), n_atoms, generator, self.initialization)
+        atoms = initialize_dictionary(samples, n_atoms, generator, self.initialization)
         model = WLSCAutoencoder(samples.shape[1], n_atoms, self.lam, self.n_layers, generator=generator)
         model.to(device=device, dtype=atoms.dtype).set_dictionary(atoms)
         self._trainer: Trainer = (
@@ -224,7 +224,7 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _step(self, samples: np.ndarray) -> None:
         atoms = self._trainer.model.dictionary
-        self._trainer.step(torch.as_tensor(samples).to(atoms))
+        self._trainer.step(torch.as_tensor(np.array(samples)).to(atoms))
 
     def _finish(self) -> Self:
         self.components_ = self._trainer.model.dictionary.detach().cpu().numpy().copy()

@@ -372,7 +372,7 @@ def _train(config: Config, address: Mapping[str, Any], folder: Path, show_progre
     generator = torch.Generator().manual_seed(config.seed)
     model = _build_model(config, patches.shape[1], generator)
     model.set_dictionary(
-        initialize_dictionary(torch.as_tensor(patches), config.model.n_atoms, generator, config.training.initialization)
+        initialize_dictionary(patches, config.model.n_atoms, generator, config.training.initialization)
     )
     trainer = _build_trainer(config, model.to(_device(config)))
     checkpoint = folder / "checkpoint.safetensors"

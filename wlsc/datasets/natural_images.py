@@ -1,4 +1,4 @@
-"""Natural images: linear luminance, the whitening filter of Olshausen and Field, patches, and two diagnostics.
+"""Natural images: linear luminance, the whitening filter of Olshausen and Field, patches, two diagnostics.
 
 A photograph's pixels are stored with a non-linear code (sRGB). Images are decoded to linear light first and
 reduced to luminance, so that every pixel is proportional to the light that came from there: the quantity
@@ -16,7 +16,7 @@ import torch
 
 from wlsc._validation import Array, check_count, like, to_torch
 from wlsc.datasets._image_files import read_arrays, read_picture
-from wlsc.datasets.registry import IMAGE_SUFFIXES, describe, fetch, load_registry, local_files
+from wlsc.datasets.registry import ARRAY_SUFFIXES, IMAGE_SUFFIXES, describe, fetch, load_registry, local_files
 
 
 def load_images(source: str | Path = "embedded", variable: str | None = None) -> list[np.ndarray]:
@@ -25,9 +25,9 @@ def load_images(source: str | Path = "embedded", variable: str | None = None) ->
     Parameters
     ----------
     source
-        A registered set (``"embedded"``, ``"photographs"``, ``"bsd68"``), a folder of images (PNG, JPEG,
-        TIFF, BMP, PGM, PPM; sorted by name), or a ``.mat`` or ``.npy`` file with one array of shape
-        ``(height, width)`` or ``(height, width, n_images)``, the layout of Olshausen's ``IMAGES.mat``.
+        A registered set (``"embedded"``, ``"photographs"``, ``"bsd68"``), a folder of images (sorted by
+        name) or one image (PNG, JPEG, TIFF, BMP, PGM, PPM), or a ``.mat`` or ``.npy`` file with an array of
+        shape ``(height, width)`` or ``(height, width, n_images)``, the layout of Olshausen's ``IMAGES.mat``.
     variable
         The array's name in a ``.mat`` file; may be left out where the file holds only one numeric array.
 
@@ -48,20 +48,22 @@ def load_images(source: str | Path = "embedded", variable: str | None = None) ->
     DataError
         If a registered file cannot be had.
     """
-    if source in load_registry():
-        if describe(str(source)).kind != "images":
-            raise ValueError(
-                f"source must be a set of images, got {source!r}, which holds {describe(str(source)).kind}"
-            )
-        files = fetch(str(source))
+    if variable is not None and not str(source).lower().endswith(".mat"):
+        raise ValueError(f"variable must be None unless source is a .mat file, got {variable!r} for {source}")
+    if isinstance(source, str) and source in load_registry():
+        kind = describe(source).kind
+        if kind != "images":
+            raise ValueError(f"source must be a set of images, got {source!r}, which holds {kind}")
+        files = fetch(source)
     else:
         files = local_files(source)
-    first = next(iter(files.values()))
-    if variable is not None and first.suffix.lower() != ".mat":
-        raise ValueError(f"variable must be None unless source is a .mat file, got {variable!r} for {source}")
-    if len(files) == 1 and first.suffix.lower() in (".mat", ".npy"):
-        return read_arrays(first, variable)
-    return [read_picture(path) for path in files.values() if path.suffix.lower() in IMAGE_SUFFIXES]
+    images: list[np.ndarray] = []
+    for path in files.values():
+        if path.suffix.lower() in ARRAY_SUFFIXES:
+            images += read_arrays(path, variable)
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            images.append(read_picture(path))
+    return images
 
 
 def whiten(images: Sequence[np.ndarray], cutoff: float = 0.4) -> list[np.ndarray]:
@@ -108,10 +110,7 @@ def whiten(images: Sequence[np.ndarray], cutoff: float = 0.4) -> list[np.ndarray
         raise ValueError("images must not all be constant: there is nothing to whiten")
     filtered = [_apply_filter(image, cutoff) for image in images]
     power = sum(np.sum(image**2) for image in filtered) / sum(image.size for image in filtered)
-    return [
-        (image / math.sqrt(power)).astype(original.dtype)
-        for image, original in zip(filtered, images, strict=True)
-    ]
+    return [(image / math.sqrt(power)).astype(original.dtype) for image, original in zip(filtered, images, strict=True)]
 
 
 def extract_patches(
@@ -190,7 +189,7 @@ def load_patches(
     normalise: str | None = None,
     variable: str | None = None,
 ) -> np.ndarray:
-    """Load images, whiten them and cut patches: ``load_images``, ``whiten`` and ``extract_patches`` in a row.
+    """Load images, whiten them, cut patches: ``load_images``, ``whiten`` and ``extract_patches`` in a row.
 
     Parameters
     ----------
@@ -254,7 +253,7 @@ def effective_dimension(patches: Array) -> float:
 
 
 def gaussian_match(patches: Array, seed: int = 0) -> Array:
-    """Draw Gaussian vectors with the mean and covariance of the patches: the null without higher-order structure.
+    """Draw Gaussian vectors with the patches' mean and covariance: the null without higher-order structure.
 
     Whatever a model finds in natural patches but not in these is due to more than their second-order
     statistics.
@@ -314,9 +313,7 @@ def _check_images(images: Sequence[np.ndarray]) -> None:
     for index, image in enumerate(images):
         if not isinstance(image, np.ndarray) or image.dtype not in (np.float32, np.float64):
             kind = f"dtype {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise ValueError(
-                f"images must be NumPy arrays of dtype float32 or float64, got {kind} at {index}"
-            )
+            raise ValueError(f"images must be NumPy arrays of dtype float32 or float64, got {kind} at {index}")
         if image.ndim != 2 or image.size == 0:
             raise ValueError(f"images must each have shape (height, width), got {image.shape} at {index}")
         if not np.isfinite(image).all():
@@ -324,7 +321,7 @@ def _check_images(images: Sequence[np.ndarray]) -> None:
 
 
 def _apply_filter(image: np.ndarray, cutoff: float) -> np.ndarray:
-    """Filter one image in float64; index k of a cosine transform of length n stands for k/(2n) cycles per pixel."""
+    """Filter one image in float64; index k of a cosine transform of length n is k/(2n) cycles per pixel."""
     from scipy.fft import dctn, idctn
 
     vertical, horizontal = (np.arange(length) / (2 * length) for length in image.shape)

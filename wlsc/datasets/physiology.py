@@ -106,8 +106,8 @@ RINGACH_2002 = RingachSummary(
     n_simple=131,
     circular_variance_quartiles=(0.34, 0.61, 0.78),
     simple_circular_variance_quartiles=(0.24, 0.48, 0.78),
-    citation="D. L. Ringach, R. M. Shapley and M. J. Hawken, Orientation selectivity in macaque V1: diversity and "
-    "laminar dependence, J. Neurosci. 22:5639 (2002)",
+    citation="D. L. Ringach, R. M. Shapley and M. J. Hawken, Orientation selectivity in macaque V1: "
+    "diversity and laminar dependence, J. Neurosci. 22:5639 (2002)",
 )
 
 
@@ -131,22 +131,22 @@ def load_nx_ny_counts() -> BinnedCells:
         "ringach2002_nx_ny_counts.csv",
         ("nx", "ny"),
         [("nx_low", "nx_high"), ("ny_low", "ny_high")],
-        "D. L. Ringach, Spatial structure and symmetry of simple-cell receptive fields in macaque primary visual "
-        "cortex, J. Neurophysiol. 88:455 (2002), as binned by VOneNet",
+        "D. L. Ringach, Spatial structure and symmetry of simple-cell receptive fields in macaque primary "
+        "visual cortex, J. Neurophysiol. 88:455 (2002), as binned by VOneNet",
     )
 
 
 def load_orientation_counts() -> BinnedCells:
     """Load cells of macaque V1 by preferred orientation in degrees (4 bins, 246 cells), as binned by VOneNet.
 
-    Other projects print the same paper's bins as 77, 49, 66, 54: they start at another orientation.
+    Other projects give the same paper's bins in another order (77, 49, 66, 54): name the source with them.
     """
     return _read_counts(
         "devalois1982_orientation_counts.csv",
         ("preferred orientation / deg",),
         [("orientation_low_deg", "orientation_high_deg")],
-        "R. L. De Valois, E. W. Yund and N. Hepler, The orientation and direction selectivity of cells in macaque "
-        "visual cortex, Vision Res. 22:531 (1982), as binned by VOneNet",
+        "R. L. De Valois, E. W. Yund and N. Hepler, The orientation and direction selectivity of cells in "
+        "macaque visual cortex, Vision Res. 22:531 (1982), as binned by VOneNet",
     )
 
 
@@ -159,8 +159,8 @@ def load_spatial_frequency_counts() -> BinnedCells:
         "devalois1982_spatial_frequency_counts.csv",
         ("preferred spatial frequency / (cycles/deg)",),
         [("frequency_low_cpd", "frequency_high_cpd")],
-        "R. L. De Valois, D. G. Albrecht and L. G. Thorell, Spatial frequency selectivity of cells in macaque visual "
-        "cortex, Vision Res. 22:545 (1982), as binned by VOneNet",
+        "R. L. De Valois, D. G. Albrecht and L. G. Thorell, Spatial frequency selectivity of cells in "
+        "macaque visual cortex, Vision Res. 22:545 (1982), as binned by VOneNet",
     )
 
 
@@ -236,10 +236,7 @@ def _read_columns(path: Path, columns: Sequence[str]) -> list[np.ndarray]:
         raise ValueError(f"{path} must have the columns {', '.join(columns)}, got no {', '.join(missing)}")
     if not rows:
         raise ValueError(f"{path} must have at least one row below its header, got none")
-    return [
-        np.array([_to_number(row[column], column, n, path) for n, row in enumerate(rows, 1)])
-        for column in columns
-    ]
+    return [np.array([_to_number(row[column], column, n, path) for n, row in enumerate(rows, 1)]) for column in columns]
 
 
 def _to_number(text: str | None, column: str, row: int, path: Path) -> float:

@@ -32,6 +32,7 @@ REGISTRY = _IN_WHEEL if _IN_WHEEL.exists() else _PACKAGE.parent / "data" / "regi
 _Entry = TypeVar("_Entry")
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff")
+ARRAY_SUFFIXES = (".mat", ".npy")
 
 
 class DataError(RuntimeError):
@@ -175,18 +176,24 @@ def local_files(source: str | Path, registry: Path = REGISTRY) -> dict[str, Path
     Raises
     ------
     ValueError
-        If there is no such path, or the folder holds no file with one of the ``IMAGE_SUFFIXES``.
+        If there is no such path, or it is neither a folder with ``IMAGE_SUFFIXES`` nor a file with one of
+        these or of the ``ARRAY_SUFFIXES``.
     """
+    if not isinstance(source, (str, Path)):
+        raise ValueError(f"source must be a name or a path, got {type(source).__name__}")
     path = Path(source).expanduser()
-    if path.is_file():
+    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES + ARRAY_SUFFIXES:
         return {path.name: path}
+    if path.is_file():
+        accepted = ", ".join(IMAGE_SUFFIXES + ARRAY_SUFFIXES)
+        raise ValueError(f"source must be a file of a kind that can be read ({accepted}), got {path}")
     if not path.is_dir():
         known = load_registry(registry)
         raise ValueError(
             f"source must be one of {', '.join(known)}, or the path of a folder or file that exists, "
             f"got {str(source)!r}{_suggestion(str(source), known)}"
         )
-    images = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
+    images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
     if not images:
         raise ValueError(f"source must hold images ({', '.join(IMAGE_SUFFIXES)}), got the folder {path}")
     return {image.name: image for image in images}
@@ -205,9 +212,9 @@ def source_hashes(source: str | Path, registry: Path = REGISTRY) -> dict[str, st
     DataError
         If an installed package lacks its file.
     """
-    if source not in load_registry(registry):
+    if not isinstance(source, str) or source not in load_registry(registry):
         return {name: _sha256(path) for name, path in local_files(source, registry).items()}
-    data_set = describe(str(source), registry)
+    data_set = describe(source, registry)
     return {
         name: entry.sha256 or _sha256(_obtain(data_set, entry, registry, Retry()))
         for name, entry in data_set.files.items()
@@ -286,9 +293,7 @@ def _starts_like_html(path: Path) -> bool:
         return looks_like_html(stream.read(64))
 
 
-def _inspect(
-    name: str | None, registry: Path, fault: Callable[[Path, DataFile], str | None]
-) -> list[FileStatus]:
+def _inspect(name: str | None, registry: Path, fault: Callable[[Path, DataFile], str | None]) -> list[FileStatus]:
     data_sets = load_registry(registry).values() if name is None else [describe(name, registry)]
     found = []
     for data_set in data_sets:
@@ -337,5 +342,6 @@ def _fill_cache(path: Path, data_set: DataSet, entry: DataFile, retry: Retry) ->
         except DownloadError as error:
             raise DataError(
                 f"{entry.name} of the data set {data_set.name} could not be downloaded ({error}): put the "
-                f"file by hand at {path}, or set WLSC_DATA_DIR to a folder that holds {data_set.name}/{entry.name}"
+                f"file by hand at {path}, or set WLSC_DATA_DIR to a folder that holds "
+                f"{data_set.name}/{entry.name}"
             ) from None

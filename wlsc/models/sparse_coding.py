@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -32,9 +33,16 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
     """
 
     def __init__(
-        self, n_features: int, n_atoms: int, lam: float, *, nonnegative: bool = False, **options: object
+        self,
+        n_features: int,
+        n_atoms: int,
+        lam: float,
+        n_layers: int = 15,
+        *,
+        nonnegative: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(n_features, n_atoms, lam, **options)  # type: ignore[arg-type]
+        super().__init__(n_features, n_atoms, lam, n_layers, **options)
         if self.lam == 0:
             raise ValueError("lam must be greater than 0 for l1 sparse coding, got 0")
         self.nonnegative = nonnegative
@@ -44,7 +52,7 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
         """Scale every atom to norm 1, without which the penalty could be evaded by large atoms and small codes."""
         with torch.no_grad():
             norms = self.dictionary.norm(dim=1, keepdim=True)
-            self.dictionary /= torch.where(norms > 0, norms, 1)
+            self.dictionary.div_(torch.where(norms > 0, norms, 1))
 
     def set_dictionary(self, dictionary: torch.Tensor) -> None:
         """Put ``dictionary`` (n_atoms, n_features), its atoms scaled to norm 1, in place of the atoms."""

@@ -1,0 +1,54 @@
+# make book: the environment, every notebook in the quick profile, the site.   make full: the same on all data.
+
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --keep-going --quiet rules host reason
+
+# Commands of the environment come first; OpenMP threads of torch, numba and BLAS must not spin while others work.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export OMP_WAIT_POLICY := PASSIVE
+export PYTHONHASHSEED := 0
+
+.PHONY: book full test lint serve bench lock clean
+
+book: .venv/book
+	@$(SNAKEMAKE) --config profile=quick
+	@wlsc times _build/quick
+
+full: .venv/book
+	@$(SNAKEMAKE) --config profile=full
+	@wlsc times _build/full
+
+test: .venv/test book lint
+	pytest
+
+lint: .venv/test
+	ruff check
+	mypy
+
+serve: book
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/quick/html
+
+bench: .venv/bench
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# The exact versions of everything, from an environment made for it. torch stays where it is pinned, since the newest
+# one need not have a build for this machine's accelerator; triton and nvidia-* come with that build.
+lock:
+	rm -rf _build/lock && mkdir -p _build && grep '^torch==' constraints.txt > _build/torch.txt
+	$(PYTHON) -m venv _build/lock
+	_build/lock/bin/pip install -q -c _build/torch.txt -e '.[book,test,bench]'
+	_build/lock/bin/pip freeze --exclude-editable --all | grep -Ev '^(pip|triton|nvidia-|cuda-)' | sed 's/+.*//' > constraints.txt
+
+clean:
+	rm -rf _build .snakemake
+
+# One stamp per set of extras: `.venv/test` is there when `.[book,test]` is installed.
+.venv/book: EXTRAS = book
+.venv/test: EXTRAS = book,test
+.venv/bench: EXTRAS = bench
+.venv/%: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	touch $@

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import datasets as reference
+
+from wlsc.datasets import load_digits, read_idx
+
+VALUES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+VALID = b"\x00\x00\x08\x03" + struct.pack(">3I", 2, 3, 4) + VALUES.tobytes()
+
+
+class TestEmbedded:
+    def test_are_those_of_scikit_learn(self):
+        images, labels = load_digits("embedded")
+        pixels, targets = reference.load_digits(return_X_y=True)
+        np.testing.assert_array_equal(images * 16, pixels)
+        np.testing.assert_array_equal(labels, targets)
+        assert (images.dtype, labels.dtype) == (np.float32, np.int64)
+        assert images.min() == 0 and images.max() == 1
+
+    def test_split_is_cut_between_two_forms(self):
+        whole = load_digits("embedded")
+        train, test = (load_digits("embedded", split=split) for split in ("train", "test"))
+        assert (len(train[0]), len(test[0])) == (1415, 382)
+        for part in range(2):
+            np.testing.assert_array_equal(np.concatenate([train[part], test[part]]), whole[part])
+        for _, labels in (train, test):  # every form begins so
+            np.testing.assert_array_equal(labels[:30], np.tile(np.arange(10), 3))
+
+    def test_classes_and_unit_length(self):
+        images, labels = load_digits("embedded", classes=[3, 8], unit_norm=True)
+        plain, plain_labels = load_digits("embedded")
+        chosen = plain[(plain_labels == 3) | (plain_labels == 8)]
+        assert set(labels.tolist()) == {3, 8} and len(images) == len(chosen)
+        np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1, rtol=1e-6)
+        expected = chosen / np.sqrt((chosen**2).sum(axis=1, keepdims=True))
+        np.testing.assert_allclose(images, expected, rtol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"source": "fashion"}, "source must be one of 'mnist', 'embedded', got 'fashion'"),
+            ({"split": "validation"}, "split must be one of"),
+            ({"classes": []}, "classes must be a list of digits"),
+            ({"classes": [3, 10]}, "classes must be a list of digits"),
+            ({"classes": 3}, "classes must be a list of digits"),
+            ({"classes": "34"}, "classes must be a list of digits"),
+        ],
+    )
+    def test_bad_input(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            load_digits(**({"source": "embedded"} | arguments))
+
+
+class TestMnist:
+    def test_against_the_bytes_of_the_files(self, mirror):
+        images, labels = load_digits("mnist", split="test")
+        pixels = gzip.decompress((mirror / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes())[16:]
+        targets = gzip.decompress((mirror / "mnist" / "t10k-labels-idx1-ubyte.gz").read_bytes())[8:]
+        assert images.shape == (10_000, 784) and images.dtype == np.float32
+        np.testing.assert_allclose(
+            images[::97].ravel() * 255, np.frombuffer(pixels, np.uint8).reshape(-1, 784)[::97].ravel(), atol=1e-4
+        )
+        assert bytes(labels.astype(np.uint8)) == targets
+
+    def test_five_classes_of_the_paper(self, mirror):
+        images, labels = load_digits("mnist", classes=[0, 3, 4, 6, 7], unit_norm=True)
+        assert images.shape == (35_037, 784)
+        assert np.bincount(labels).tolist() == [6903, 0, 0, 7141, 6824, 0, 6876, 7293]
+
+
+class TestIdx:
+    @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
+    def test_values_and_shape(self, tmp_path, compress):
+        path = tmp_path / "values.idx"
+        path.write_bytes(compress(VALID))
+        np.testing.assert_array_equal(read_idx(path), VALUES)
+        path.write_bytes(compress(b"\x00\x00\x08\x01" + struct.pack(">I", 3) + b"abc"))
+        np.testing.assert_array_equal(read_idx(str(path)), [97, 98, 99])
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", "starts with"),
+            (b"\x00\x00\x0d\x03" + VALID[4:], "unsigned bytes was expected, it starts with 00 00 0d 03"),
+            (b"\x00\x00\x08\x00" + VALID[4:], "starts with 00 00 08 00"),
+            (b"\x01" + VALID[1:], "starts with 01"),
+            (VALID[:10], "cut off"),
+            (VALID[:-1], "must hold 24 values after its header, got 23"),
+            (VALID + b"x", "must hold 24 values after its header, got more"),
+            (b"\x00\x00\x08\x03" + b"\xff" * 12, "impossible shape"),
+            (gzip.compress(VALID)[:-9], "not an idx file"),
+            (gzip.compress(VALID)[:-8] + bytes(8), "not an idx file"),
+            (b"<!DOCTYPE html>", "not an idx file"),
+        ],
+    )
+    def test_anything_else_is_refused_by_name(self, tmp_path, content, message):
+        path = tmp_path / "broken.gz"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message) as caught:
+            read_idx(path)
+        assert str(path) in str(caught.value)
+
+    def test_a_missing_file(self, tmp_path):
+        with pytest.raises(ValueError, match=r"none\.gz is not an idx file"):
+            read_idx(tmp_path / "none.gz")
+
+    @settings(max_examples=400, deadline=None)
+    @given(
+        compressed=st.booleans(),
+        position=st.integers(0, len(VALID)),
+        patch=st.binary(max_size=6),
+        cut=st.booleans(),
+    )
+    def test_damaged_files_give_an_array_or_one_sentence(self, tmp_path_factory, compressed, position, patch, cut):
+        content = gzip.compress(VALID) if compressed else VALID
+        path = tmp_path_factory.getbasetemp() / "damaged.idx"
+        path.write_bytes(content[:position] + patch + (b"" if cut else content[position + len(patch) :]))
+        try:
+            values = read_idx(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+        else:
+            assert values.dtype == np.uint8 and 1 <= values.ndim <= 4

@@ -1,0 +1,118 @@
+"""Exact codes against SciPy, closed forms and the limits of λ; what is refused; what is left alone."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_array
+from scipy.spatial import Delaunay
+from scipy.spatial.distance import cdist
+
+import wlsc
+from tests.test_problem import minimum
+
+
+def problem(seed=0, n_samples=30, n_atoms=8, n_features=5, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n_samples, n_features)).astype(dtype), rng.normal(size=(n_atoms, n_features)).astype(dtype)
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.01, 0.1, 1.0])
+def test_objective_equals_scipy(lam):
+    patches, dictionary = problem(n_samples=8)
+    codes = wlsc.infer_codes(patches, dictionary, lam)
+    for patch, code in zip(patches, codes, strict=True):
+        value = wlsc.objective(patch[None], dictionary, code[None], lam)
+        scale = (1 + 2 * lam) * max(np.sum(patch**2), np.sum(dictionary**2, axis=1).max())
+        assert value <= minimum(patch, dictionary, lam) + 1e-6 * scale
+
+
+@pytest.mark.parametrize(("dtype", "tol"), [(np.float32, 1e-5), (np.float64, 1e-6)])
+@pytest.mark.parametrize("lam", [0.0, 0.01, 0.5])
+def test_certificate(dtype, tol, lam):
+    patches, dictionary = problem(1, n_samples=200, n_atoms=40, n_features=12, dtype=dtype)
+    codes, info = wlsc.infer_codes(patches, dictionary, lam, return_info=True)
+    assert codes.dtype == dtype
+    assert codes.min() >= 0
+    np.testing.assert_allclose(codes.sum(axis=1), 1, atol=1e-6)
+    assert wlsc.kkt_residual(patches, dictionary, codes, lam).max() <= tol
+    assert info.residuals.max() <= tol
+
+
+def test_large_penalty_is_the_nearest_atom():
+    patches, dictionary = problem(2)
+    nearest = np.eye(len(dictionary))[cdist(patches, dictionary).argmin(axis=1)]
+    np.testing.assert_array_equal(wlsc.infer_codes(patches, dictionary, 1e6), nearest)
+
+
+def test_small_penalty_is_delaunay():
+    rng = np.random.default_rng(3)
+    atoms = rng.uniform(-1, 1, size=(12, 2))
+    points = rng.uniform(-0.5, 0.5, size=(40, 2))
+    triangulation = Delaunay(atoms)
+    triangle = triangulation.find_simplex(points)
+    points, triangle = points[triangle >= 0], triangle[triangle >= 0]
+    transform = triangulation.transform[triangle]
+    inner = np.einsum("nij,nj->ni", transform[:, :2], points - transform[:, 2])
+    expected = np.zeros((len(points), len(atoms)))
+    np.put_along_axis(expected, triangulation.simplices[triangle], np.c_[inner, 1 - inner.sum(1)], axis=1)
+    np.testing.assert_allclose(wlsc.infer_codes(points, atoms, 1e-6, tol=1e-11), expected, atol=1e-4)
+
+
+def test_outputs_and_kinds():
+    patches, dictionary = problem(4)
+    dense = wlsc.infer_codes(patches, dictionary, 0.1)
+    sparse = wlsc.infer_codes(patches, dictionary, 0.1, output="csr")
+    assert isinstance(sparse, csr_array)
+    np.testing.assert_array_equal(sparse.toarray(), dense)
+    tensors = torch.as_tensor(patches), torch.as_tensor(dictionary)
+    np.testing.assert_array_equal(wlsc.infer_codes(*tensors, 0.1).numpy(), dense)
+    csr = wlsc.infer_codes(*tensors, 0.1, output="csr")
+    assert csr.layout == torch.sparse_csr
+    np.testing.assert_array_equal(csr.to_dense().numpy(), dense)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, csr_array, torch.as_tensor])
+def test_initial_codes_change_nothing_but_time(convert):
+    patches, dictionary = problem(5)
+    cold = wlsc.infer_codes(patches, dictionary, 0.1)
+    start = np.random.default_rng(0).dirichlet(np.ones(len(dictionary)), size=len(patches))
+    before = start.copy()
+    warm = wlsc.infer_codes(patches, dictionary, 0.1, initial_codes=convert(start))
+    np.testing.assert_array_equal(start, before)
+    assert wlsc.objective(patches, dictionary, warm, 0.1) == pytest.approx(
+        wlsc.objective(patches, dictionary, cold, 0.1), rel=1e-6
+    )
+
+
+def test_inputs_are_left_alone():
+    patches, dictionary = problem(6)
+    copies = patches.copy(), dictionary.copy()
+    wlsc.infer_codes(patches, dictionary, 0.1)
+    np.testing.assert_array_equal(patches, copies[0])
+    np.testing.assert_array_equal(dictionary, copies[1])
+
+
+def test_no_samples_give_no_codes():
+    assert wlsc.infer_codes(np.zeros((0, 3)), np.ones((4, 3)), 0.1).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lam": -0.1}, "lam must be a finite number of at least 0"),
+        ({"method": "fast"}, "method must be one of 'exact', 'unrolled', got 'fast'"),
+        ({"output": "coo"}, "output must be one of 'dense', 'csr', got 'coo'"),
+        ({"method": "unrolled"}, 'n_layers must be given for method="unrolled"'),
+        ({"n_layers": 3}, 'n_layers must be given for method="unrolled" and only then'),
+        ({"method": "unrolled", "n_layers": 0}, "n_layers must be an integer of at least 1, got 0"),
+        ({"method": "unrolled", "n_layers": 3, "tol": 1e-3}, "tol and initial_codes belong to"),
+        ({"tol": 0.0}, "tol must be greater than 0"),
+        ({"initial_codes": np.ones((2, 2))}, r"initial_codes must have shape \(n_samples, n_atoms\) = \(30, 8\)"),
+        ({"patches": np.full((30, 5), np.nan)}, "patches must be finite, got 150 NaN"),
+        ({"patches": np.zeros((30, 4))}, "agree in the number of features, got 4 and 5"),
+    ],
+)
+def test_bad_input(options, message):
+    patches, dictionary = problem()
+    with pytest.raises(ValueError, match=message):
+        wlsc.infer_codes(**({"patches": patches, "dictionary": dictionary, "lam": 0.1} | options))

@@ -1,0 +1,1 @@
+"""What neuroscientists and statisticians measure on filters, responses and codes: arrays in, arrays out."""

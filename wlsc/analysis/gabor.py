@@ -1,0 +1,569 @@
+"""Gabor functions: their fit to filters, the precision that noise allows, and their mean over the plane.
+
+A Gabor is a plane wave under a Gaussian envelope,
+
+    g(x, y) = A · exp(−u²/2σ_x² − v²/2σ_y²) · cos(2π f u + φ),
+
+with u = (x − x₀) cos θ + (y − y₀) sin θ across the bars and v = (y − y₀) cos θ − (x − x₀) sin θ along them. Pixel
+(row, column) lies at y = row, x = column, so that the patch covers −½ … width − ½ by −½ … height − ½.
+
+Conventions
+-----------
+``orientation_deg``
+    Orientation of the *bars*, in [0, 180), anticlockwise from the horizontal as the patch is displayed (row 0 on
+    top): 0 is horizontal, 90 vertical. The wave travels along θ = 90° − orientation, in (−90°, 90°]: u grows to
+    the right (downwards for horizontal bars).
+``signed_phase_deg``
+    φ in [−180, 180], relative to the centre of the envelope, with A ≥ 0: 0 is an even filter with a bright centre,
+    ±180 one with a dark centre, ±90 an odd one.
+``phase_deg``
+    φ folded to 0 (even) … 90 (odd).
+``nx``, ``ny``
+    σ_x f and σ_y f: the envelope's widths in cycles, across and along the bars (Ringach 2002).
+
+References
+----------
+D. L. Ringach, Spatial structure and symmetry of simple-cell receptive fields in macaque primary visual cortex,
+J. Neurophysiol. 88:455 (2002).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from wlsc._validation import Array, check_count, to_torch
+
+_TAU = 2 * math.pi
+_HALF_HEIGHT = math.sqrt(2 * math.log(2))  # a Gaussian has fallen to one half at this many standard deviations
+
+MIN_WIDTH = 0.5
+"""Smallest σ_x and σ_y, in pixels."""
+MAX_FREQUENCY = 0.5
+"""Highest frequency, in cycles per pixel: the sampling limit along the pixel axes."""
+MIN_INSIDE = 0.9
+"""A fit with a smaller share of its envelope's energy inside the patch is flagged as ``truncated``."""
+MAX_NX_ERROR = 0.5
+"""A fit whose relative standard error of nx is larger is flagged as ``unidentifiable``: its 95 % interval of log nx
+then spans a factor of e² = 7.4 and more."""
+
+_ERRORS = (
+    "x_se", "y_se", "orientation_se_deg", "frequency_se", "sigma_x_se", "sigma_y_se", "amplitude_se",
+    "phase_se_deg", "nx_se", "ny_se",
+)  # fmt: skip
+_SHAPE = ("x", "y", "orientation_deg", "frequency", "sigma_x", "sigma_y", "amplitude", "signed_phase_deg")
+_FIT = np.dtype(
+    [("r2", float), ("nx", float), ("ny", float), ("phase_deg", float)]
+    + [(name, float) for name in _SHAPE]
+    + [("frequency_bandwidth", float), ("orientation_bandwidth_deg", float), ("envelope_inside", float)]
+    + [(name, float) for name in _ERRORS]
+    + [("truncated", bool), ("unidentifiable", bool), ("at_bound", bool), ("reason", "U32")]
+)
+
+# Each start pairs a peak of the power spectrum with a width in cycles. Cycles of 4 and 3 are coprime, so that the
+# first 12 starts all differ. A local optimum is most often left by another peak, hence the order.
+_N_PEAKS = 4
+_START_WIDTHS = (0.15, 0.8, 0.35)
+_MAX_STARTS = _N_PEAKS * len(_START_WIDTHS)
+
+
+def fit_gabors(filters: Array, patch_shape: tuple[int, int], n_starts: int = 5) -> np.recarray:
+    """Fit a Gabor to every filter by least squares, without an offset.
+
+    The six non-linear parameters (centre, orientation, frequency, two widths) are found by variable projection:
+    amplitude and phase are linear in the cosine and sine quadrature and are eliminated at every step (Golub &
+    Pereyra 1973, with Kaufman's approximation of the Jacobian, 1975). Levenberg–Marquardt with analytic derivatives
+    runs from ``n_starts`` starts at once, all in float64 on the device of ``filters``; the best is kept and polished.
+
+    Bounds: frequency from an eighth of a cycle per longer side of the patch (below, a cosine cannot be told from
+    its expansion to first order, which a wider or narrower envelope absorbs) to 0.5 cycles/pixel, widths from 0.5
+    pixel to the longer side, centre inside the patch. They are held by projection.
+
+    Parameters
+    ----------
+    filters
+        (n_filters, height * width), rows in C order.
+    patch_shape
+        (height, width) in pixels.
+    n_starts
+        Number of starts, 1 … 12: pairs of a peak of the zero-padded power spectrum and an envelope width.
+
+    Returns
+    -------
+    numpy.recarray
+        One row per filter:
+
+        - ``r2`` = 1 − SSE / Σ filter², in 0 … 1;
+        - ``x``, ``y`` (pixels), ``orientation_deg``, ``frequency`` (cycles/pixel), ``sigma_x`` across and ``sigma_y``
+          along the bars (pixels), ``amplitude`` (unit of the filter), ``signed_phase_deg``, ``phase_deg``, ``nx``,
+          ``ny``: see the conventions of this module;
+        - ``frequency_bandwidth`` (octaves) and ``orientation_bandwidth_deg``: full widths at half height of the
+          Gaussian passband, log2((1 + b/nx) / (1 − b/nx)) and 2 arctan(b/ny) with b = √(2 ln 2) / 2π; the former is
+          infinite for low-pass filters, nx ≤ 0.187 (Daugman 1985);
+        - ``…_se``: standard errors from the Jacobian of all eight parameters and the residual variance
+          SSE / (n_pixels − 8), as if the misfit were white noise and no bound were active;
+        - ``envelope_inside``: share of the energy of the envelope (the integral of its square) inside the patch;
+        - ``truncated``: that share is below 0.9;
+        - ``unidentifiable``: ``nx_se`` > 0.5 ``nx``. Towards nx = 0 a Gabor tends to a Gaussian or to its derivative,
+          whatever its frequency;
+        - ``at_bound``: a parameter lies on its bound;
+        - ``reason``: empty where a Gabor was fitted. Otherwise why not (not finite, all zero, constant, patch with a
+          single row or column or fewer than nine pixels): then ``r2`` is 0, other numbers are NaN, flags False.
+
+    Raises
+    ------
+    ValueError
+        If ``filters`` and ``patch_shape`` do not fit together, or ``n_starts`` is out of range.
+    """
+    height, width = _check_shape(patch_shape)
+    values = to_torch("filters", filters, ndim=2, finite=False).detach()
+    if values.shape[1] != height * width:
+        raise ValueError(
+            f"filters must have height * width = {height * width} features for patch_shape {(height, width)}, "
+            f"got shape {tuple(values.shape)}"
+        )
+    if check_count("n_starts", n_starts) > _MAX_STARTS:
+        raise ValueError(f"n_starts must be at most {_MAX_STARTS}, got {n_starts}")
+
+    fits = np.recarray(len(values), dtype=_FIT)
+    fits.fill(np.array((*[np.nan] * (len(_FIT) - 4), False, False, False, ""), dtype=_FIT))
+    fits.r2 = 0.0
+    fits.reason = _reasons_not_to_fit(values, (height, width))
+    fitted = np.flatnonzero(fits.reason == "")
+    block_size = 256 if values.device.type == "cpu" else 8192  # a block's arrays should stay in a processor's cache
+    for rows in np.split(fitted, range(block_size, len(fitted), block_size)):
+        block = values[torch.as_tensor(rows, device=values.device)].double()
+        fits[rows] = _fit_block(block, (height, width), n_starts)
+    return fits
+
+
+def gabor(parameters: np.ndarray | Mapping[str, np.ndarray], patch_shape: tuple[int, int]) -> np.ndarray:
+    """Return the Gabors with the given parameters, without noise.
+
+    Parameters
+    ----------
+    parameters
+        Record array or mapping with the fields ``x``, ``y``, ``orientation_deg``, ``frequency``, ``sigma_x``,
+        ``sigma_y``, ``amplitude`` and ``signed_phase_deg``, each (n_filters,): what `fit_gabors` returns, for example.
+    patch_shape
+        (height, width) in pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_filters, height * width), float64; NaN where a parameter is NaN.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing or ``patch_shape`` is not a pair of positive integers.
+    """
+    shape = _check_shape(patch_shape)
+    params, coefficients = _to_internal(parameters)
+    _, _, quadratures = _local_frame(params, *_pixel_grid(shape, params))
+    return (coefficients[:, None] @ quadratures)[:, 0].numpy()
+
+
+def gabor_integral(parameters: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the integral of each Gabor over the plane.
+
+    It is 2π σ_x σ_y A · cos φ · exp(−2π² nx²): a Gabor's mean ties its phase to its width. A filter with zero mean has
+    an odd phase or a large nx. Removing the mean of each patch therefore forces broadly tuned filters to be odd.
+
+    Parameters
+    ----------
+    parameters
+        As for `gabor`; ``x``, ``y`` and ``orientation_deg`` make no difference.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_filters,), amplitude times square pixels.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing.
+    """
+    names = ("frequency", "sigma_x", "sigma_y", "amplitude", "signed_phase_deg")
+    frequency, sigma_x, sigma_y, amplitude, phase_deg = _fields(parameters, names)
+    volume = _TAU * sigma_x * sigma_y * amplitude
+    return volume * np.cos(np.radians(phase_deg)) * np.exp(-((_TAU * frequency * sigma_x) ** 2) / 2)
+
+
+def cramer_rao(
+    parameters: np.ndarray | Mapping[str, np.ndarray], patch_shape: tuple[int, int], noise_variance: float | np.ndarray
+) -> np.recarray:
+    """Return the Cramér–Rao bound of every parameter under white Gaussian noise, as standard errors.
+
+    With J the derivative of the pixels with respect to all eight parameters, no unbiased estimator has a smaller
+    covariance than ``noise_variance`` · (JᵀJ)⁻¹.
+
+    Parameters
+    ----------
+    parameters
+        As for `gabor`.
+    patch_shape
+        (height, width) in pixels.
+    noise_variance
+        Variance of the noise in each pixel, one number or (n_filters,).
+
+    Returns
+    -------
+    numpy.recarray
+        (n_filters,), the same ``…_se`` fields as `fit_gabors` gives, in the same units.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing, a shape is wrong or the variance is negative.
+    """
+    shape = _check_shape(patch_shape)
+    params, coefficients = _to_internal(parameters)
+    variance = torch.as_tensor(np.asarray(noise_variance, dtype=float)).expand(len(params))
+    if not bool((variance >= 0).all()):
+        raise ValueError(f"noise_variance must be at least 0, got {noise_variance!r}")
+    errors = _standard_errors(params, coefficients, variance, shape)
+    return np.rec.fromarrays(list(errors.values()), names=list(errors))
+
+
+def _check_shape(patch_shape: tuple[int, int]) -> tuple[int, int]:
+    if not hasattr(patch_shape, "__len__") or len(patch_shape) != 2:
+        raise ValueError(f"patch_shape must be a pair (height, width), got {patch_shape!r}")
+    return check_count("patch_shape[0]", patch_shape[0]), check_count("patch_shape[1]", patch_shape[1])
+
+
+def _fields(parameters: np.ndarray | Mapping[str, np.ndarray], names: tuple[str, ...]) -> list[np.ndarray]:
+    held = parameters.dtype.names or () if isinstance(parameters, np.ndarray) else parameters
+    missing = [name for name in names if name not in held]
+    if missing:
+        raise ValueError(f"parameters must hold the fields {', '.join(names)}, got none named {', '.join(missing)}")
+    return np.broadcast_arrays(*(np.atleast_1d(np.asarray(parameters[name], dtype=float)) for name in names))
+
+
+def _reasons_not_to_fit(values: torch.Tensor, shape: tuple[int, int]) -> np.ndarray:
+    reasons = np.full(len(values), "", dtype="U32")
+    if min(shape) == 1:
+        reasons[:] = "patch has one row or column"
+    elif shape[0] * shape[1] < 9:
+        reasons[:] = "patch has fewer than nine pixels"
+    largest = values.abs().amax(1)
+    spread = values.amax(1) - values.amin(1)
+    reasons[(spread <= 4 * torch.finfo(values.dtype).eps * largest).cpu().numpy()] = "constant"
+    reasons[(largest == 0).cpu().numpy()] = "all zero"
+    reasons[(~torch.isfinite(values).all(1)).cpu().numpy()] = "not finite"
+    return reasons
+
+
+# Internal parameters, (n, 6): x₀, y₀, θ, log f, log σ_x, log σ_y. Coefficients, (n, 2): a of the cosine and b of the
+# sine quadrature, a = A cos φ and b = −A sin φ.
+
+
+def _to_internal(parameters: np.ndarray | Mapping[str, np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+    x, y, orientation, frequency, sigma_x, sigma_y, amplitude, phase = _fields(parameters, _SHAPE)
+    params = np.stack(
+        [x, y, np.radians(90 - orientation), np.log(frequency), np.log(sigma_x), np.log(sigma_y)], axis=1
+    )
+    coefficients = amplitude[:, None] * np.stack([np.cos(np.radians(phase)), -np.sin(np.radians(phase))], axis=1)
+    return torch.from_numpy(params), torch.from_numpy(coefficients)
+
+
+def _pixel_grid(shape: tuple[int, int], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    rows, columns = (torch.arange(size, dtype=like.dtype, device=like.device) for size in shape)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    return x.reshape(-1), y.reshape(-1)
+
+
+def _local_frame(
+    params: torch.Tensor, x: torch.Tensor, y: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return u and v, (n, n_pixels), and both quadratures under the envelope, (n, 2, n_pixels)."""
+    x0, y0, theta, log_f, log_sx, log_sy = (column[:, None] for column in params.unbind(1))
+    dx, dy = x - x0, y - y0
+    u = theta.cos() * dx + theta.sin() * dy
+    v = theta.cos() * dy - theta.sin() * dx
+    envelope = torch.exp(-0.5 * ((u * (-log_sx).exp()) ** 2 + (v * (-log_sy).exp()) ** 2))
+    argument = _TAU * log_f.exp() * u
+    return u, v, torch.stack([envelope * argument.cos(), envelope * argument.sin()], dim=1)
+
+
+def _jacobian(
+    params: torch.Tensor, coefficients: torch.Tensor, u: torch.Tensor, v: torch.Tensor, quadratures: torch.Tensor
+) -> torch.Tensor:
+    """Return the derivatives with respect to the six parameters, log A and φ, (n, 8, n_pixels).
+
+    The derivative with respect to log A is the model itself.
+    """
+    _, _, theta, log_f, log_sx, log_sy = (column[:, None] for column in params.unbind(1))
+    cosine, sine = quadratures.unbind(1)
+    a, b = (column[:, None] for column in coefficients.unbind(1))
+    model, conjugate = a * cosine + b * sine, b * cosine - a * sine
+    wave_number = _TAU * log_f.exp()
+    scaled_u, scaled_v = u * (-2 * log_sx).exp() * model, v * (-2 * log_sy).exp() * model
+    across = wave_number * conjugate - scaled_u  # derivative along u; that along v is −scaled_v
+    return torch.stack(
+        [
+            -theta.cos() * across - theta.sin() * scaled_v,
+            theta.cos() * scaled_v - theta.sin() * across,
+            v * across + u * scaled_v,
+            wave_number * u * conjugate,
+            u * scaled_u,
+            v * scaled_v,
+            model,
+            conjugate,
+        ],
+        dim=1,
+    )
+
+
+def _normal_equations(
+    params: torch.Tensor, targets: torch.Tensor, x: torch.Tensor, y: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return SSE (n,), Hessian (n, 6, 6) and gradient (n, 6) of SSE/2 in the reduced problem, and the coefficients.
+
+    Eliminating the quadratures Φ from the Jacobian D of the model leaves Dᵀ(I − ΦΦ⁺)D, Kaufman's approximation.
+    """
+    u, v, basis = _local_frame(params, x, y)
+    gram = basis @ basis.mT
+    ridge = torch.finfo(gram.dtype).eps * gram.diagonal(dim1=1, dim2=2).sum(1)  # the sine fades as f σ_x does
+    inverse = torch.linalg.inv(gram + ridge[:, None, None] * torch.eye(2, dtype=gram.dtype, device=gram.device))
+    coefficients = (inverse @ (basis @ targets[:, :, None]))[:, :, 0]
+    jacobian = _jacobian(params, coefficients, u, v, basis)
+    derivatives, residual = jacobian[:, :6], targets - jacobian[:, 6]
+    cross = derivatives @ basis.mT
+    hessian = derivatives @ derivatives.mT - cross @ inverse @ cross.mT
+    gradient = -(derivatives @ residual[:, :, None])[:, :, 0]
+    return residual.square().sum(1), hessian, gradient, coefficients
+
+
+def _bounds(shape: tuple[int, int], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(shape)
+    low = (-0.5, -0.5, -math.inf, math.log(1 / (8 * longest)), math.log(MIN_WIDTH), math.log(MIN_WIDTH))
+    high = (
+        *(shape[1] - 0.5, shape[0] - 0.5, math.inf),
+        *(math.log(MAX_FREQUENCY), math.log(longest), math.log(longest)),
+    )
+    return like.new_tensor(low), like.new_tensor(high)
+
+
+def _levenberg_marquardt(
+    params: torch.Tensor, targets: torch.Tensor, shape: tuple[int, int], tolerance: float, max_iterations: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Minimise every problem of the batch within the bounds; return parameters (n, 6) and SSE (n,).
+
+    A parameter on its bound stays there while the gradient points outwards; steps are cut at the bounds. A problem
+    leaves the batch once a step lowers its SSE by less than ``tolerance`` (relative), or no step lowers it at all.
+    """
+    grid = _pixel_grid(shape, params)
+    low, high = _bounds(shape, params)
+    params = params.clamp(low, high)
+    sse, hessian, gradient, _ = _normal_equations(params, targets, *grid)
+    damping = torch.full_like(sse, 1e-2)
+    active = torch.arange(len(params), device=params.device)
+    final_params, final_sse = params.clone(), sse.clone()
+    for _ in range(max_iterations):
+        free = ~(((params <= low) & (gradient > 0)) | ((params >= high) & (gradient < 0)))
+        trial = (params + _damped_step(hessian, gradient, damping, free)).clamp(low, high)
+        new_sse, new_hessian, new_gradient, _ = _normal_equations(trial, targets, *grid)
+        better = new_sse < sse
+        stalled = better & (sse - new_sse <= tolerance * sse)
+        params = torch.where(better[:, None], trial, params)
+        hessian = torch.where(better[:, None, None], new_hessian, hessian)
+        gradient = torch.where(better[:, None], new_gradient, gradient)
+        sse = torch.where(better, new_sse, sse)
+        damping = torch.where(better, damping / 5, damping * 5).clamp_min(1e-7)
+        final_params[active], final_sse[active] = params, sse
+        going = ~(stalled | (damping > 1e6))
+        if not bool(going.all()):
+            active, params, targets = active[going], params[going], targets[going]
+            sse, hessian, gradient, damping = sse[going], hessian[going], gradient[going], damping[going]
+        if len(active) == 0:
+            break
+    return final_params, final_sse
+
+
+def _damped_step(
+    hessian: torch.Tensor, gradient: torch.Tensor, damping: torch.Tensor, free: torch.Tensor
+) -> torch.Tensor:
+    """Solve (H + damping · diag H) step = −gradient in the free parameters; the others do not move."""
+    diagonal = hessian.diagonal(dim1=1, dim2=2)
+    lift = torch.where(free, damping[:, None] * diagonal + 1e-12, 1.0)
+    damped = torch.where(free[:, :, None] & free[:, None, :], hessian, 0.0) + torch.diag_embed(lift)
+    step, _ = torch.linalg.solve_ex(damped, torch.where(free, -gradient, 0.0)[:, :, None])
+    return step[:, :, 0]
+
+
+def _spectral_starts(targets: torch.Tensor, shape: tuple[int, int], n_starts: int) -> torch.Tensor:
+    """Return starting parameters, (n, n_starts, 6).
+
+    Frequency and orientation come from a peak of the power spectrum, both widths from ``_START_WIDTHS`` in cycles,
+    and the centre from the pixel at which such a Gabor, of any phase, has the largest product with the filter.
+    """
+    images = targets.reshape(-1, *shape)
+    _, high = _bounds(shape, targets)
+    peaks = _spectral_peaks(images)
+    lowest = 0.5 / max(shape)  # a peak at zero frequency has no orientation to start from
+    starts = []
+    for index in range(n_starts):
+        kx, ky = peaks[:, index % _N_PEAKS].unbind(1)
+        frequency = torch.hypot(kx, ky).clamp(lowest, MAX_FREQUENCY)
+        sigma = (_START_WIDTHS[index % len(_START_WIDTHS)] / frequency).clamp(MIN_WIDTH, max(shape) / 2)
+        centre = _best_centre(images, kx, ky, sigma)
+        theta = torch.atan2(ky, kx)
+        starts.append(torch.stack([*centre, theta, frequency.log(), sigma.log(), sigma.log()], dim=1))
+    return torch.stack(starts, dim=1)
+
+
+def _spectral_peaks(images: torch.Tensor) -> torch.Tensor:
+    """Return the ``_N_PEAKS`` highest local maxima of the zero-padded power spectrum as (kx, ky), (n, n_peaks, 2).
+
+    Where there are fewer maxima, the highest other values follow.
+    """
+    size = 4 * max(images.shape[1:])
+    power = torch.fft.fft2(images, s=(size, size)).abs().square()
+    wrapped = torch.nn.functional.pad(power[:, None], (1, 1, 1, 1), mode="circular")
+    is_peak = torch.nn.functional.max_pool2d(wrapped, 3, stride=1)[:, 0] <= power
+    k = torch.fft.fftfreq(size, dtype=images.dtype, device=images.device)
+    ky, kx = torch.meshgrid(k, k, indexing="ij")
+    half_plane = ((kx > 0) | ((kx == 0) & (ky >= 0))) & (torch.hypot(kx, ky) <= MAX_FREQUENCY)
+    score = torch.where(is_peak, power, 1e-12 * power) * half_plane
+    best = score.flatten(1).topk(_N_PEAKS, dim=1).indices
+    return torch.stack([kx.reshape(-1)[best], ky.reshape(-1)[best]], dim=2)
+
+
+def _best_centre(
+    images: torch.Tensor, kx: torch.Tensor, ky: torch.Tensor, sigma: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return x and y of the pixel where demodulated and blurred images have the largest modulus."""
+    _, height, width = images.shape
+    rows, columns = (torch.arange(n, dtype=images.dtype, device=images.device) for n in (height, width))
+    carrier = torch.exp(-1j * _TAU * (ky[:, None, None] * rows[:, None] + kx[:, None, None] * columns))
+    blur_y, blur_x = (
+        torch.exp(-0.5 * ((line[:, None] - line) / sigma[:, None, None]) ** 2).to(carrier.dtype)
+        for line in (rows, columns)
+    )
+    best = (blur_y @ (images * carrier) @ blur_x).abs().flatten(1).argmax(1)
+    return columns[best % width], rows[best // width]
+
+
+def _fit_block(filters: torch.Tensor, shape: tuple[int, int], n_starts: int) -> np.recarray:
+    """Fit finite filters that are not constant, (n, n_pixels) in float64."""
+    largest = filters.abs().amax(1, keepdim=True)  # squares of very small or large numbers would leave the range
+    targets = filters / largest
+    norms = torch.linalg.vector_norm(targets, dim=1, keepdim=True)
+    targets = targets / norms
+    starts = _spectral_starts(targets, shape, n_starts)
+    ends, sse = _levenberg_marquardt(
+        starts.flatten(0, 1), targets.repeat_interleave(n_starts, dim=0), shape, tolerance=1e-7, max_iterations=100
+    )
+    best = ends.unflatten(0, (-1, n_starts))[torch.arange(len(targets)), sse.reshape(-1, n_starts).argmin(1)]
+    params, sse = _levenberg_marquardt(best, targets, shape, tolerance=1e-11, max_iterations=300)
+    _, _, _, coefficients = _normal_equations(params, targets, *_pixel_grid(shape, params))
+    variance = sse / max(targets.shape[1] - 8, 1)
+
+    record = _describe(params.cpu().numpy(), coefficients.cpu().numpy(), shape)
+    record |= _standard_errors(params, coefficients, variance, shape)
+    low, high = _bounds(shape, params)
+    record["r2"] = (1 - sse).clamp_min(0).cpu().numpy()
+    record["at_bound"] = ((params <= low) | (params >= high)).any(1).cpu().numpy()
+    record["unidentifiable"] = record["nx_se"] > MAX_NX_ERROR * record["nx"]
+    scale = (largest * norms)[:, 0].cpu().numpy()
+    record["amplitude"] = record["amplitude"] * scale
+    record["amplitude_se"] = record["amplitude_se"] * scale
+    record["reason"] = np.full(len(filters), "")
+    return np.rec.fromarrays([record[name] for name in _FIT.names], dtype=_FIT)
+
+
+def _describe(params: np.ndarray, coefficients: np.ndarray, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Translate internal parameters and coefficients into the published fields."""
+    x, y, theta, *logarithms = params.T
+    frequency, sigma_x, sigma_y = np.exp(logarithms)
+    theta_deg = np.degrees(theta)
+    orientation = np.mod(90 - theta_deg, 180)
+    orientation = np.where(orientation == 180, 0.0, orientation)  # np.mod rounds up just below zero
+    # θ and θ + 180° are one orientation, but reverse u and with it the sign of the phase
+    reversed_wave = np.round((theta_deg - (90 - orientation)) / 180) % 2 == 1
+    phase = np.degrees(np.arctan2(-coefficients[:, 1], coefficients[:, 0])) * np.where(reversed_wave, -1, 1)
+    nx, ny = sigma_x * frequency, sigma_y * frequency
+    inside = _envelope_inside(x, y, np.radians(90 - orientation), sigma_x, sigma_y, shape)
+    with np.errstate(divide="ignore"):  # low-pass filters have no lower limit: an infinite number of octaves
+        frequency_bandwidth = np.log2(_TAU * nx + _HALF_HEIGHT) - np.log2(np.maximum(_TAU * nx - _HALF_HEIGHT, 0))
+    return {
+        "x": x,
+        "y": y,
+        "orientation_deg": orientation,
+        "frequency": frequency,
+        "sigma_x": sigma_x,
+        "sigma_y": sigma_y,
+        "amplitude": np.hypot(*coefficients.T),
+        "signed_phase_deg": phase,
+        "phase_deg": 90 - np.abs(np.abs(phase) - 90),
+        "nx": nx,
+        "ny": ny,
+        "frequency_bandwidth": frequency_bandwidth,
+        "orientation_bandwidth_deg": 2 * np.degrees(np.arctan(_HALF_HEIGHT / (_TAU * ny))),
+        "envelope_inside": inside,
+        "truncated": inside < MIN_INSIDE,
+    }
+
+
+def _standard_errors(
+    params: torch.Tensor, coefficients: torch.Tensor, variance: torch.Tensor, shape: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """Return the square roots of the diagonal of variance · (JᵀJ)⁻¹, in the published units.
+
+    J is first scaled to unit columns. An eigenvalue below the resolution of float64 counts as that resolution, so that
+    what the pixels do not determine gets a very large standard error rather than none.
+    """
+    jacobian = _jacobian(params, coefficients, *_local_frame(params, *_pixel_grid(shape, params)))
+    norms = torch.linalg.vector_norm(jacobian, dim=2, keepdim=True).clamp_min(torch.finfo(params.dtype).tiny)
+    unit = jacobian / norms
+    eigenvalues, vectors = torch.linalg.eigh(unit @ unit.mT)
+    roots = (vectors / norms) / eigenvalues.clamp_min(torch.finfo(params.dtype).eps).sqrt()[:, None]
+    roots = (roots * variance.sqrt()[:, None, None]).cpu().numpy()  # covariance = roots @ roots.T
+    x, y, theta, log_f, log_sx, log_sy, log_a, phase = np.moveaxis(roots, 1, 0)
+    _, _, _, frequency, sigma_x, sigma_y = np.exp(params.cpu().numpy()).T
+    amplitude = np.hypot(*coefficients.cpu().numpy().T)
+
+    def size(root: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(root, axis=1)
+
+    errors = (
+        size(x),
+        size(y),
+        np.degrees(size(theta)),
+        frequency * size(log_f),
+        sigma_x * size(log_sx),
+        sigma_y * size(log_sy),
+        amplitude * size(log_a),
+        np.degrees(size(phase)),
+        sigma_x * frequency * size(log_sx + log_f),
+        sigma_y * frequency * size(log_sy + log_f),
+    )
+    return dict(zip(_ERRORS, errors, strict=True))
+
+
+def _envelope_inside(
+    x: np.ndarray, y: np.ndarray, theta: np.ndarray, sigma_x: np.ndarray, sigma_y: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Return the share of the squared envelope's integral that lies inside the patch.
+
+    The squared envelope is a bivariate normal density with standard deviations σ/√2; its integral over the
+    patch is that of a marginal times a conditional probability, by Gauss–Legendre quadrature along x.
+    """
+    height, width = shape
+    across, along = sigma_x**2 / 2, sigma_y**2 / 2
+    cos, sin = np.cos(theta), np.sin(theta)
+    var_x = across * cos**2 + along * sin**2
+    slope = (across - along) * cos * sin / var_x
+    deviation = np.sqrt(across * along / var_x)  # of y given x
+    nodes, weights = np.polynomial.legendre.leggauss(8 * width)
+    at = (nodes + 1) / 2 * width - 0.5 - x[:, None]
+    density = np.exp(-(at**2) / (2 * var_x[:, None])) / np.sqrt(_TAU * var_x[:, None])
+    middle = y[:, None] + slope[:, None] * at
+    limits = (np.array([-0.5, height - 0.5])[:, None, None] - middle) / deviation[:, None]
+    below, above = torch.special.ndtr(torch.from_numpy(limits)).numpy()
+    return (density * (above - below)) @ weights * (width / 2)

@@ -1,0 +1,157 @@
+"""The command line: ``wlsc data``, ``wlsc train``, ``wlsc runs``, ``wlsc execute``, ``wlsc times``.
+
+Every command is a few lines around a function of the package. What is wrong with an argument is said in one sentence
+on standard error, and the exit code is not 0 then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+data = typer.Typer(no_args_is_help=True, help="The data sets that the book uses.")
+runs = typer.Typer(no_args_is_help=True, help="Finished and interrupted trainings.")
+app.add_typer(data, name="data")
+app.add_typer(runs, name="runs")
+
+DataSetName = Annotated[str | None, typer.Argument(help="Data set; all of them if left out.", show_default=False)]
+
+
+def main() -> None:
+    """Run the command line; turn the errors that a user can cause into one message and exit code 1."""
+    from wlsc._execution import NotebookError
+    from wlsc.datasets.registry import DataError
+
+    try:
+        app()
+    except (ValueError, OSError, DataError, NotebookError) as error:
+        sys.exit(f"wlsc: {error}")
+
+
+@data.command("list")
+def list_data(name: DataSetName = None) -> None:
+    """Name every file, where it is looked for, and whether it is there."""
+    from wlsc.datasets import registry
+
+    _print_files(registry.status(name))
+
+
+@data.command("verify")
+def verify_data(name: DataSetName = None) -> None:
+    """Compare every file with its sha256; the exit code is 1 if one is missing or differs."""
+    from wlsc.datasets import registry
+
+    files = registry.verify(name)
+    _print_files(files)
+    if any(file.fault for file in files):
+        raise typer.Exit(1)
+
+
+@data.command("fetch")
+def fetch_data(name: DataSetName = None) -> None:
+    """Download what is not at hand, and say where it lies."""
+    from wlsc.datasets import registry
+
+    for data_set in registry.load_registry() if name is None else [name]:
+        for path in registry.fetch(data_set).values():
+            typer.echo(path)
+
+
+def _print_files(files: list) -> None:
+    for file in files:
+        typer.echo(f"{file.data_set}/{file.file}  {file.fault or 'ok'}  ({file.origin}: {file.path})")
+
+
+@app.command()
+def train(
+    configuration: Annotated[Path, typer.Argument(help="TOML file, such as book/experiments/quick/NAME.toml.")],
+    seed: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto, instead of the configuration's.")] = None,
+    record: Annotated[Path | None, typer.Option(help="JSON file to say in where the run lies.")] = None,
+) -> None:
+    """Train what a configuration says, or find the finished run; print its folder."""
+    from wlsc._files import write_text
+    from wlsc.experiments import read_config
+    from wlsc.experiments import run as run_experiment
+
+    given = {name: value for name, value in (("seed", seed), ("device", device)) if value is not None}
+    run = run_experiment(dataclasses.replace(read_config(configuration), **given), show_progress=True)
+    if record:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_text(record, json.dumps({"run": run.path.name, "duration_s": run.provenance["duration_s"]}) + "\n")
+    typer.echo(run.path)
+
+
+@runs.command("list")
+def list_runs() -> None:
+    """Name every run; one without a date was interrupted and resumes when it is asked for again."""
+    from wlsc.experiments import list_runs as find_runs
+    from wlsc.experiments import load_run
+
+    for folder in find_runs():
+        finished = (folder / "provenance.json").exists()
+        note = load_run(folder).provenance["finished"] if finished else "interrupted"
+        typer.echo(f"{folder.name}  {note}")
+
+
+@runs.command("show")
+def show_run(name: Annotated[str, typer.Argument(help="A name that `wlsc runs list` prints.")]) -> None:
+    """Print what a run was made from and how it went, as JSON."""
+    from wlsc._files import runs_folder
+    from wlsc.experiments import load_run
+
+    run = load_run(runs_folder() / name)
+    typer.echo(json.dumps(run.provenance | {"history": run.history}, indent=1))
+
+
+class _PairedOptions(TyperCommand):
+    """Lets ``-p NAME VALUE`` take two words, which Typer cannot for an option that may be repeated."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        joined = []
+        words = iter(args)
+        for word in words:
+            joined.append(word)
+            if word in ("-p", "--parameter"):
+                joined.append("=".join(part for part in (next(words, None), next(words, None)) if part is not None))
+        return super().parse_args(ctx, joined)
+
+
+@app.command(cls=_PairedOptions)
+def execute(
+    notebook: Annotated[Path, typer.Argument(help="Text notebook, such as book/figure_1a.md.")],
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME VALUE", help="May be given several times.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the executed notebook, its figures, claims and report.")
+    ] = Path("_build/custom"),
+    timeout: Annotated[int, typer.Option(help="Seconds that one cell may take.")] = 3600,
+) -> None:
+    """Run a text notebook with other parameters, without a screen; print the executed notebook's path."""
+    from wlsc._execution import execute_notebook
+
+    pairs = [text.partition("=") for text in parameter or []]
+    for name, separator, _ in pairs:
+        if not separator:
+            raise ValueError(f"parameter must be given as NAME VALUE, got {name!r} alone")
+    given = {name: value for name, _, value in pairs}
+    typer.echo(execute_notebook(notebook, given, output, timeout))
+
+
+@app.command()
+def times(folder: Annotated[Path, typer.Argument(help="Folder of a build, such as _build/quick.")]) -> None:
+    """Say how long each notebook of a build took, and where to open the site."""
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "reports").glob("*.json"))]
+    width = max((len(report["notebook"]) for report in reports), default=0)
+    for report in reports:
+        memory = report["peak_memory_bytes"] / 2**30
+        typer.echo(f"{report['notebook']:{width}}  {report['duration_s']:7.1f} s  {memory:5.2f} GiB")
+    typer.echo(f"Open {(folder / 'html' / 'index.html').resolve().as_uri()}")

@@ -1,0 +1,215 @@
+"""Pictures of arrays. Nothing is computed here, and every figure has one style.
+
+Colours follow Okabe and Ito's palette, which colour-blind readers can tell apart; a model has the same colour in every
+figure. Each function returns a Matplotlib figure that belongs to no window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+_Parameters = ParamSpec("_Parameters")
+
+#: Colour of each model and of the measurements, everywhere.
+COLOURS = {
+    "WLSC": "#0072B2",
+    "sparse coding": "#D55E00",
+    "non-negative sparse coding": "#E69F00",
+    "macaque V1": "#000000",
+    "pixels": "#009E73",
+}
+
+#: Colours of ten classes, and of series that are no model.
+CLASS_COLOURS = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C6D1F", "#5B3F8C", "#999999", "#3D3D3D",
+)  # fmt: skip
+
+_STYLE = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.grid": False,
+    "legend.frameon": False,
+    "lines.linewidth": 2,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "wlsc",
+    "image.cmap": "gray",
+}
+
+
+def _styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]:
+    @wraps(draw)
+    def styled(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> Figure:
+        with mpl.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def save(figure: Figure, path: Any) -> None:
+    """Write a figure as SVG or PNG, by the suffix of ``path``; the same figure gives the same bytes."""
+    with mpl.rc_context(_STYLE):
+        figure.savefig(path, bbox_inches="tight", dpi=200, metadata={"Date": None} if str(path).endswith("svg") else {})
+
+
+def _axes(n_columns: int = 1, width: float = 7.0, height: float = 3.6, **options: Any) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, n_columns, squeeze=False, **options)
+    return figure, list(axes[0])
+
+
+@_styled
+def curves(
+    panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
+    x_label: str,
+    y_label: str,
+    log: str = "",
+    colours: Mapping[str, str] = COLOURS,
+) -> Figure:
+    """Draw curves (x, y) under their names, one panel per entry of ``panels``; ``log`` names logarithmic axes."""
+    figure, axes = _axes(len(panels), sharey=False)
+    for axis, (title, series) in zip(axes, panels.items(), strict=True):
+        for index, (name, (x, y)) in enumerate(series.items()):
+            axis.plot(x, y, label=name, color=colours.get(name, CLASS_COLOURS[index % 10]))
+        axis.set(title=title, xlabel=x_label)
+        if "x" in log:
+            axis.set_xscale("log")
+        if "y" in log:
+            axis.set_yscale("log")
+        axis.legend()
+    axes[0].set_ylabel(y_label)
+    return figure
+
+
+@_styled
+def bipartite_graphs(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    x_label: str = "feature 1",
+    y_label: str = "feature 2",
+) -> Figure:
+    """Draw samples (n, 2), atoms (m, 2) and, as edges, codes (n, m): one panel per entry, edges as wide as their code."""
+    figure, axes = _axes(len(panels), width=3.1 * len(panels), height=3.4, sharex=True, sharey=True)
+    for axis, (title, (samples, atoms, codes)) in zip(axes, panels.items(), strict=True):
+        rows, columns = np.nonzero(codes > 1e-6)
+        edges = np.stack([samples[rows], atoms[columns]], axis=1)
+        axis.add_collection(
+            LineCollection(list(edges), linewidths=1.5 * codes[rows, columns], colors="#7A7A7A", zorder=1)
+        )
+        axis.scatter(*samples.T, s=7, color=COLOURS["WLSC"], label="samples", zorder=2)
+        axis.scatter(
+            *atoms.T, s=70, marker="^", color=COLOURS["sparse coding"], edgecolor="white", label="atoms", zorder=3
+        )
+        axis.set(title=title, xlabel=x_label, aspect="equal")
+    axes[0].set_ylabel(y_label)
+    axes[0].legend(loc="lower left", handletextpad=0.2, borderpad=0.1)
+    return figure
+
+
+@_styled
+def filter_grids(panels: Mapping[str, np.ndarray], patch_shape: tuple[int, int], n_columns: int = 14) -> Figure:
+    """Draw filters (n_filters, height · width) as grids of small pictures; each has its own symmetric grey scale."""
+    figure, axes = _axes(len(panels), width=4.6 * len(panels), height=4.9)
+    for axis, (title, filters) in zip(axes, panels.items(), strict=True):
+        axis.imshow(_tiles(filters, patch_shape, n_columns), vmin=-1, vmax=1, interpolation="nearest")
+        axis.set(title=title)
+        axis.set_axis_off()
+    return figure
+
+
+def _tiles(filters: np.ndarray, patch_shape: tuple[int, int], n_columns: int) -> np.ndarray:
+    height, width = patch_shape
+    n_rows = -(-len(filters) // n_columns)
+    canvas = np.ones((n_rows * (height + 1) - 1, n_columns * (width + 1) - 1))
+    for index, pixels in enumerate(filters):
+        top, left = (index // n_columns) * (height + 1), (index % n_columns) * (width + 1)
+        canvas[top : top + height, left : left + width] = pixels.reshape(patch_shape) / max(np.abs(pixels).max(), 1e-30)
+    return canvas
+
+
+@_styled
+def pictures(panels: Mapping[str, np.ndarray], limits: tuple[float, float] | None = None) -> Figure:
+    """Draw images (height, width) side by side, grey, with shared ``limits`` or each with its own."""
+    figure, axes = _axes(len(panels), width=3.2 * len(panels), height=3.2)
+    for axis, (title, image) in zip(axes, panels.items(), strict=True):
+        low, high = limits if limits else (None, None)
+        axis.imshow(image, vmin=low, vmax=high)
+        axis.set(title=title)
+        axis.set_axis_off()
+    return figure
+
+
+@_styled
+def phase_histogram(phases: Mapping[str, np.ndarray], n_bins: int = 6) -> Figure:
+    """Draw the share of units per bin of folded spatial phase (degrees, 0 even … 90 odd), a bar per model."""
+    figure, (axis,) = _axes()
+    edges = np.linspace(0, 90, n_bins + 1)
+    width = (edges[1] - edges[0]) / (len(phases) + 1)
+    for index, (name, values) in enumerate(phases.items()):
+        shares = np.histogram(values, edges)[0] / max(len(values), 1)
+        left = edges[:-1] + width * (index + 0.5)
+        label = f"{name} ({len(values)} units)"
+        axis.bar(left, shares, width, align="edge", label=label, color=COLOURS.get(name, CLASS_COLOURS[index]))
+    axis.axhline(1 / n_bins, color="#7A7A7A", linewidth=1, linestyle="--", label="uniform")
+    axis.set(xlabel="spatial phase (degrees; 0 even, 90 odd)", ylabel="proportion of units", xticks=edges)
+    axis.legend()
+    return figure
+
+
+@_styled
+def receptive_field_plane(
+    units: Mapping[str, tuple[np.ndarray, np.ndarray]], edges: tuple[np.ndarray, np.ndarray], counts: np.ndarray
+) -> Figure:
+    """Draw the (nx, ny) plane of each model over the counts of cells (n_x_bins, n_y_bins) of a published table."""
+    figure, axes = _axes(len(units), width=4.2 * len(units), height=4.2, sharex=True, sharey=True)
+    for axis, (name, (nx, ny)) in zip(axes, units.items(), strict=True):
+        mesh = axis.pcolormesh(*edges, counts.T, cmap="Greys", vmax=counts.max() * 1.6)
+        axis.scatter(nx, ny, s=16, color=COLOURS[name], edgecolor="white", linewidth=0.5)
+        axis.plot([0.05, 3], [0.05, 3], color="#7A7A7A", linewidth=1, linestyle="--")
+        axis.set(xscale="log", yscale="log", xlim=(0.05, 3), ylim=(0.05, 3), title=name, aspect="equal")
+        axis.set_xlabel("nx (cycles across the bars)")
+        for setter in (axis.set_xticks, axis.set_yticks):
+            setter([0.1, 0.3, 1.0, 3.0], labels=["0.1", "0.3", "1", "3"])
+            setter([], minor=True)
+    axes[0].set_ylabel("ny (cycles along the bars)")
+    figure.colorbar(mesh, ax=axes, label="macaque V1 cells per bin", shrink=0.8)
+    return figure
+
+
+@_styled
+def embedding(panels: Mapping[str, np.ndarray], labels: np.ndarray, legend: str = "digit") -> Figure:
+    """Draw points (n_samples, 2), coloured by class, one panel per entry; the axes of an embedding have no unit."""
+    figure, axes = _axes(len(panels), width=4.6 * len(panels), height=4.6)
+    size = 2 if len(labels) > 20_000 else 6
+    for axis, (title, points) in zip(axes, panels.items(), strict=True):
+        for index, label in enumerate(np.unique(labels)):
+            chosen = points[labels == label]
+            axis.scatter(
+                *chosen.T, s=size, linewidth=0, color=CLASS_COLOURS[index % 10], label=str(label), rasterized=True
+            )
+        axis.set(title=title, xticks=[], yticks=[], xlabel="embedding 1", aspect="equal")
+    axes[0].set_ylabel("embedding 2")
+    axes[-1].legend(
+        title=legend, markerscale=24 / size**0.5 / 4, bbox_to_anchor=(1, 1), loc="upper left", handletextpad=0
+    )
+    return figure
+
+
+@_styled
+def bars(values: Mapping[str, float], y_label: str, names: Sequence[str] = ()) -> Figure:
+    """Draw one bar per name with its value written above."""
+    figure, (axis,) = _axes(height=3.0)
+    drawn = axis.bar(list(names or values), list(values.values()), color=[COLOURS.get(n, "#7A7A7A") for n in values])
+    axis.bar_label(drawn, fmt="%.3g")
+    axis.set(ylabel=y_label)
+    return figure

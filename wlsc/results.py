@@ -1,0 +1,92 @@
+"""What a notebook leaves behind: figures with stable names, their data, and a small JSON of what was found."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from wlsc import plots
+from wlsc._files import build_folder, replaced, write_text
+
+
+@dataclass(frozen=True)
+class SavedFigure:
+    """A figure on disk that Jupyter shows."""
+
+    path: Path
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        if self.path.suffix == ".svg":
+            return {"image/svg+xml": self.path.read_text(encoding="utf-8")}
+        return {"image/png": base64.b64encode(self.path.read_bytes()).decode("ascii")}
+
+
+def save_figure(
+    figure: Figure, name: str, profile: str, data: Mapping[str, Sequence[Any] | np.ndarray], suffix: str = ".svg"
+) -> SavedFigure:
+    """Save a figure and the numbers in it as ``name``.svg (or .png) and ``name``.csv.
+
+    Parameters
+    ----------
+    figure
+        What to save.
+    name
+        Stable name, such as "fig-1a".
+    profile
+        Profile whose folder of figures is used, unless ``WLSC_FIGURES_DIR`` names another.
+    data
+        Columns of the table, by name; shorter columns end early.
+    suffix
+        ".svg", or ".png" for pictures of many pixels.
+
+    Returns
+    -------
+    SavedFigure
+        Shows itself at the end of a notebook's cell.
+    """
+    folder = _folder("figures", profile)
+    path = folder / f"{name}{suffix}"
+    with replaced(path) as temporary:
+        plots.save(figure, temporary)
+    columns = [np.asarray(column).ravel().tolist() for column in data.values()]
+    with replaced(folder / f"{name}.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(data)
+        for row in range(max(map(len, columns))):
+            writer.writerow([column[row] if row < len(column) else "" for column in columns])
+    return SavedFigure(path)
+
+
+def save_claims(name: str, profile: str, claims: Mapping[str, Any]) -> None:
+    """Save what a chapter found as ``name``.json, for other chapters and for readers."""
+    write_text(_folder("claims", profile) / f"{name}.json", json.dumps(claims, indent=1) + "\n")
+
+
+def load_claims(name: str, profile: str) -> dict[str, Any]:
+    """Load what a chapter found.
+
+    Raises
+    ------
+    ValueError
+        If that chapter has not been run in this profile.
+    """
+    path = _folder("claims", profile) / f"{name}.json"
+    if not path.exists():
+        raise ValueError(f"claims must have been saved by the chapter {name} before, got no file {path}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _folder(kind: str, profile: str) -> Path:
+    named = os.environ.get(f"WLSC_{kind.upper()}_DIR")
+    folder = Path(named) if named else build_folder() / profile / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
