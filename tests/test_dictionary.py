@@ -66,7 +66,9 @@ def test_coordinate_update_reaches_the_constrained_minimum():
     constraints = [
         {"type": "ineq", "fun": lambda flat, j=j: 1 - np.sum(flat.reshape(dictionary.shape)[j] ** 2)} for j in range(5)
     ]
-    found = minimize(value, updated.numpy().ravel() * 0.5, method="SLSQP", constraints=constraints, options={"ftol": 1e-12})
+    found = minimize(
+        value, updated.numpy().ravel() * 0.5, method="SLSQP", constraints=constraints, options={"ftol": 1e-12}
+    )
     assert updated.norm(dim=1).max() <= 1 + 1e-12
     assert value(updated.numpy()) == pytest.approx(found.fun, rel=1e-6)
 

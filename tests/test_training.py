@@ -14,7 +14,9 @@ TRAINERS = {
     "closed form": lambda: ClosedFormTrainer(start(WLSCAutoencoder(8, 12, 0.2))),
     "closed form, sparse coding": lambda: ClosedFormTrainer(start(SparseCodingAutoencoder(8, 12, 0.2))),
     "unrolled": lambda: UnrolledTrainer(start(WLSCAutoencoder(8, 12, 0.2, 10)), learning_rate=1e-2),
-    "unrolled, sparse coding": lambda: UnrolledTrainer(start(SparseCodingAutoencoder(8, 12, 0.2, 10)), learning_rate=1e-2),
+    "unrolled, sparse coding": lambda: UnrolledTrainer(
+        start(SparseCodingAutoencoder(8, 12, 0.2, 10)), learning_rate=1e-2
+    ),
 }
 
 

@@ -258,8 +258,8 @@ def run(config: Config, show_progress: bool = False) -> Run:
 
     address = _address(config)
     folder = runs_folder() / f"{config.name}-{_digest(address)[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f".{folder.name}.lock"):
         if not (folder / "provenance.json").exists():
             _train(config, address, folder, show_progress)
     return load_run(folder)
@@ -305,7 +305,7 @@ def _address(config: Config) -> dict[str, Any]:
 
 
 def _registered_source(data: DataConfig) -> str:
-    return "digits" if data.kind == "digits" and data.source == "embedded" else data.source
+    return "embedded-digits" if (data.kind, data.source) == ("digits", "embedded") else data.source
 
 
 def _source_hashes(config: Config) -> dict[str, str]:
@@ -375,6 +375,7 @@ def _train(config: Config, address: Mapping[str, Any], folder: Path, show_progre
         initialize_dictionary(patches, config.model.n_atoms, generator, config.training.initialization)
     )
     trainer = _build_trainer(config, model.to(_device(config)))
+    folder.mkdir(exist_ok=True)
     checkpoint = folder / "checkpoint.safetensors"
     start = _resume(trainer, checkpoint) if checkpoint.exists() else None
     seconds_before = start.seconds if start else 0.0
@@ -440,6 +441,7 @@ def _resume(trainer: Trainer, path: Path) -> Progress:
             state[name.replace("shape", "values")],
             state[name].tolist(),
             is_coalesced=True,
+            check_invariants=True,
         )
         for name in state
         if name.startswith("warm.") and name.endswith(".shape")

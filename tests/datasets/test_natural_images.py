@@ -98,7 +98,7 @@ class TestArrays:
 
     @pytest.mark.parametrize("compressed", [False, True])
     @pytest.mark.parametrize("name", ["I", "photographs"])
-    @pytest.mark.parametrize("dtype", ["f8", "f4", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", ">f4", "?"])
+    @pytest.mark.parametrize("dtype", ["f8", "f4", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", ">f4"])
     def test_mat_files_against_scipy(self, tmp_path, dtype, name, compressed):
         path = tmp_path / "any.mat"
         stack = (noise(4, 3, 2) * 100).astype(dtype)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -88,6 +89,18 @@ class TestTheProjectsRegistry:
                     content = (mirror / data_set.name / entry.name).read_bytes()
                     assert (len(content), hashlib.sha256(content).hexdigest()) == (entry.size, entry.sha256)
         assert [item for item in verify() if item.fault] == []
+
+    def test_a_wheel_carries_its_own(self, tmp_path):
+        shutil.copytree(ROOT / "wlsc", tmp_path / "wlsc", ignore=shutil.ignore_patterns("_data", "__pycache__"))
+        shutil.copytree(REGISTRY.parent, tmp_path / "wlsc" / "_data")
+        code = (
+            "from wlsc.datasets.registry import fetch, status\n"
+            "print(*fetch('physiology', 'devalois1982_orientation_counts.csv').values())\n"
+            "print({item.fault for item in status() if item.origin in ('shipped', 'package')})"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        table = tmp_path / "wlsc" / "_data" / "physiology" / "devalois1982_orientation_counts.csv"
+        assert done.stdout.splitlines() == [str(table), "{None}"], done.stderr
 
 
 class TestNames:

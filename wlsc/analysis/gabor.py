@@ -78,9 +78,9 @@ def fit_gabors(filters: Array, patch_shape: tuple[int, int], n_starts: int = 5) 
     Pereyra 1973, with Kaufman's approximation of the Jacobian, 1975). Levenberg–Marquardt with analytic derivatives
     runs from ``n_starts`` starts at once, all in float64 on the device of ``filters``; the best is kept and polished.
 
-    Bounds: frequency from an eighth of a cycle per longer side of the patch (below, a cosine cannot be told from
-    its expansion to first order, which a wider or narrower envelope absorbs) to 0.5 cycles/pixel, widths from 0.5
-    pixel to the longer side, centre inside the patch. They are held by projection.
+    Bounds: frequency from 1/64 cycle per longer side of the patch (in effect zero: the limit is a Gaussian times a
+    linear function of u) to 0.5 cycles/pixel, widths from 0.5 pixel to the longer side (beyond it only the edge of
+    the patch ends the envelope), centre inside the patch. They are held by projection.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def _check_shape(patch_shape: tuple[int, int]) -> tuple[int, int]:
     return check_count("patch_shape[0]", patch_shape[0]), check_count("patch_shape[1]", patch_shape[1])
 
 
-def _fields(parameters: np.ndarray | Mapping[str, np.ndarray], names: tuple[str, ...]) -> list[np.ndarray]:
+def _fields(parameters: np.ndarray | Mapping[str, np.ndarray], names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
     held = parameters.dtype.names or () if isinstance(parameters, np.ndarray) else parameters
     missing = [name for name in names if name not in held]
     if missing:
@@ -341,7 +341,7 @@ def _normal_equations(
 
 def _bounds(shape: tuple[int, int], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     longest = max(shape)
-    low = (-0.5, -0.5, -math.inf, math.log(1 / (8 * longest)), math.log(MIN_WIDTH), math.log(MIN_WIDTH))
+    low = (-0.5, -0.5, -math.inf, math.log(1 / (64 * longest)), math.log(MIN_WIDTH), math.log(MIN_WIDTH))
     high = (
         *(shape[1] - 0.5, shape[0] - 0.5, math.inf),
         *(math.log(MAX_FREQUENCY), math.log(longest), math.log(longest)),
@@ -403,7 +403,6 @@ def _spectral_starts(targets: torch.Tensor, shape: tuple[int, int], n_starts: in
     and the centre from the pixel at which such a Gabor, of any phase, has the largest product with the filter.
     """
     images = targets.reshape(-1, *shape)
-    _, high = _bounds(shape, targets)
     peaks = _spectral_peaks(images)
     lowest = 0.5 / max(shape)  # a peak at zero frequency has no orientation to start from
     starts = []

@@ -15,7 +15,7 @@ import numpy as np
 from wlsc.datasets._mat_files import read_mat
 
 _DECODERS = ("BMP", "JPEG", "PNG", "PPM", "TIFF")  # Pillow's others are not needed, and some run programs
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -37,18 +37,21 @@ def _to_luminance(picture: Any) -> np.ndarray:
     if picture.mode == "F":
         raise ValueError("floating-point pixels: supply them as .npy")
     if picture.mode.startswith("I"):  # 16 bits of grey
-        encoded = np.asarray(picture.convert("I")) / 65535
-        if encoded.min() < 0 or encoded.max() > 1:
+        pixels = np.asarray(picture.convert("I"))
+        if pixels.min() < 0 or pixels.max() > 65535:
             raise ValueError("more than 16 bits per pixel")
-        return _decode_srgb(encoded).astype(np.float32)
+        return _srgb_to_linear(65536)[pixels]
     if picture.mode in ("1", "L", "LA", "La"):
-        return _decode_srgb(np.asarray(picture.convert("L")) / 255).astype(np.float32)
-    return (_decode_srgb(np.asarray(picture.convert("RGB")) / 255) @ _LUMINANCE).astype(np.float32)
+        return _srgb_to_linear(256)[np.asarray(picture.convert("L"))]
+    linear = _srgb_to_linear(256)[np.asarray(picture.convert("RGB"))]
+    return np.minimum(linear @ _LUMINANCE, np.float32(1))  # rounding can give white 1 + 1e-7
 
 
-def _decode_srgb(encoded: np.ndarray) -> np.ndarray:
-    """Undo the transfer function of IEC 61966-2-1 for values in [0, 1]."""
-    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+def _srgb_to_linear(n_levels: int) -> np.ndarray:
+    """Tabulate the inverse of the transfer function of IEC 61966-2-1 for every stored level, float32."""
+    encoded = np.arange(n_levels) / (n_levels - 1)
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    return linear.astype(np.float32)
 
 
 def read_arrays(path: Path, variable: str | None) -> list[np.ndarray]:

@@ -1,0 +1,102 @@
+"""The text notebooks as they lie in book/: complete, well-formed, and unchanged by a round trip through Jupyter."""
+
+from __future__ import annotations
+
+import re
+
+import jupytext
+import pytest
+from jupytext.config import load_jupytext_config
+
+from tests.conftest import NOTEBOOKS, PAGES, REPOSITORY
+from wlsc._notebooks import (
+    find_configurations,
+    find_needs,
+    is_notebook,
+    list_pages,
+    parse_parameters,
+    read_notebook,
+    read_parameters,
+)
+
+BOOK = REPOSITORY / "book"
+
+
+def test_every_page_is_in_the_table_of_contents_once():
+    assert sorted(PAGES) == sorted(path.stem for path in BOOK.glob("*.md"))
+    assert len(NOTEBOOKS) >= 6
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_the_round_trip_is_exact(page):
+    path = BOOK / f"{page}.md"
+    config = load_jupytext_config(str(path))
+    notebook = jupytext.reads(jupytext.writes(jupytext.read(path, config=config), "ipynb"), "ipynb")
+    assert jupytext.writes(notebook, "md:myst", config=config) == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_every_notebook_can_be_set_in_the_same_way(page):
+    notebook = read_notebook(BOOK / f"{page}.md")
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells) == 1
+    parameters = read_parameters(notebook)
+    assert list(parameters)[:3] == ["profile", "device", "seed"]
+    assert parameters["profile"] == "quick"
+    assert [type(parameters[name]) for name in ("device", "seed")] == [str, int]
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_what_a_notebook_needs_is_there(page):
+    notebook = read_notebook(BOOK / f"{page}.md")
+    assert set(find_needs(notebook)) <= set(NOTEBOOKS)
+    for name in find_configurations(notebook):
+        for profile in ("quick", "full"):
+            assert (BOOK / "experiments" / profile / f"{name}.toml").exists(), (page, profile, name)
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_every_figure_is_captioned_and_has_a_text_for_those_who_cannot_see_it(page):
+    text = (BOOK / f"{page}.md").read_text(encoding="utf-8")
+    for figure in re.findall(r"```\{figure\} (.*?)```", text, flags=re.DOTALL):
+        path, *_ = figure.splitlines()
+        caption = [line for line in figure.splitlines()[1:] if line and not line.startswith(":")]
+        assert re.search(r"^:alt: .{30,}", figure, flags=re.MULTILINE), path
+        assert re.search(r"^:name: \S+", figure, flags=re.MULTILINE), path
+        assert caption, path
+
+
+def test_a_table_of_contents_is_read_in_order(tmp_path):
+    toc = tmp_path / "_toc.yml"
+    toc.write_text("root: a\nparts:\n- chapters:\n  - file: b\n    sections:\n    - file: c\n- chapters:\n  - file: d\n")
+    assert list_pages(toc) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("---\nkernelspec:\n  name: python3\n---\ntext", True), ("# Title\n---\n", False), ("---\nmyst: {}\n---\n", False)],
+)
+def test_a_notebook_names_a_kernel_in_its_header(tmp_path, text, expected):
+    path = tmp_path / "page.md"
+    path.write_text(text)
+    assert is_notebook(path) is expected
+
+
+KNOWN = {"profile": "quick", "seed": 0, "lam": 0.1, "fast": True, "sizes": [1, 2]}
+
+
+def test_parameters_take_the_type_of_their_default():
+    given = {"profile": "007", "seed": "-3", "lam": "2", "fast": "false", "sizes": "[3]"}
+    values = parse_parameters(KNOWN, given)
+    assert values == {"profile": "007", "seed": -3, "lam": 2.0, "fast": False, "sizes": [3]}
+    assert {name: type(value) for name, value in values.items()} == {name: type(value) for name, value in KNOWN.items()}
+
+
+@pytest.mark.parametrize(("name", "text"), [("seed", "1.5"), ("seed", "x"), ("lam", "nul"), ("fast", "2"), ("sizes", "3")])
+def test_a_parameter_of_another_type_is_refused(name, text):
+    with pytest.raises(ValueError, match=f"parameter {name} must be of type {type(KNOWN[name]).__name__}, got '{text}'"):
+        parse_parameters(KNOWN, {name: text})
+
+
+def test_an_unknown_parameter_is_refused_with_the_nearest_name():
+    with pytest.raises(ValueError, match=r"one of profile, seed, .*, got sed \(did you mean seed\?\)"):
+        parse_parameters(KNOWN, {"sed": "1"})

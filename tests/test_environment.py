@@ -1,0 +1,107 @@
+"""One list of dependencies, told three times: pyproject.toml, environment.yml, constraints.txt."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import metadata
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tests.conftest import REPOSITORY
+
+#: conda-forge's name → PyPI's, where they differ.
+CONDA_NAMES = {"pytorch": "torch"}
+
+#: Come with torch's CUDA build, which pins them itself; the builds of one torch version differ in them.
+WITH_CUDA = re.compile(r"triton|nvidia-.*|cuda-.*")
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+REQUIREMENTS = [
+    Requirement(text) for text in [*PROJECT["dependencies"], *(text for extra in EXTRAS.values() for text in extra)]
+]
+CONDA = yaml.safe_load((REPOSITORY / "environment.yml").read_text())
+PINS = {
+    canonicalize_name(requirement.name): requirement.specifier
+    for requirement in map(Requirement, (REPOSITORY / "constraints.txt").read_text().split())
+}
+
+
+def ranges(requirements: list[Requirement]) -> dict[str, SpecifierSet]:
+    named = [
+        (CONDA_NAMES.get(requirement.name, requirement.name), requirement.specifier) for requirement in requirements
+    ]
+    return {canonicalize_name(name): specifier for name, specifier in named}
+
+
+def conda_requirements() -> list[Requirement]:
+    pip = next(entry["pip"] for entry in CONDA["dependencies"] if isinstance(entry, dict))
+    conda = [entry for entry in CONDA["dependencies"] if isinstance(entry, str) and entry != "pip"]
+    return [Requirement(text) for text in [*conda, *pip] if text != "-e ."]
+
+
+def test_conda_and_pip_ask_for_the_same_packages_in_the_same_ranges():
+    conda = ranges(conda_requirements())
+    python = conda.pop("python")
+    assert conda == ranges(REQUIREMENTS)
+    assert python == SpecifierSet(PROJECT["requires-python"])
+
+
+def test_conda_takes_packages_from_conda_forge_only():
+    assert CONDA["channels"] == ["conda-forge", "nodefaults"]
+
+
+def required_distributions() -> dict[str, metadata.Distribution]:
+    """Every installed distribution that the project, with those extras that are installed, needs in this environment."""
+    found: dict[str, metadata.Distribution] = {}
+    waiting = [(requirement, "") for requirement in REQUIREMENTS]
+    seen = set()
+    while waiting:
+        requirement, extra = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if (name, *requirement.extras) in seen or not (
+            requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+        ):
+            continue
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue  # of an extra that is not installed
+        seen.add((name, *requirement.extras))
+        found[name] = distribution
+        for text in distribution.requires or ():
+            waiting += [(Requirement(text), extra) for extra in ("", *requirement.extras)]
+    return found
+
+
+def test_the_environment_is_the_one_that_the_constraints_pin():
+    installed = {name: Version(found.version).public for name, found in required_distributions().items()}
+    differing = {
+        name: (version, str(PINS.get(name, "no pin")))
+        for name, version in installed.items()
+        if not WITH_CUDA.fullmatch(name) and not (name in PINS and version in PINS[name])
+    }
+    assert len(installed) > 100, "the walk over what is installed has found too little to mean anything"
+    assert not differing, "installed and pinned versions differ: run `make lock`, or install with -c constraints.txt"
+
+
+def test_constraints_are_exact_public_and_lie_in_the_ranges():
+    assert all(re.fullmatch(r"==[^+*,]+", str(pin)) for pin in PINS.values())
+    assert not [name for name in PINS if WITH_CUDA.fullmatch(name)]
+    for requirement in REQUIREMENTS:
+        name = canonicalize_name(requirement.name)
+        if not WITH_CUDA.fullmatch(name):
+            assert str(PINS[name]).removeprefix("==") in requirement.specifier, name
+
+
+@pytest.mark.parametrize("extra", sorted(EXTRAS))
+def test_no_requirement_is_named_twice(extra):
+    names = [Requirement(text).name for text in EXTRAS[extra]]
+    core = [Requirement(text).name for text in PROJECT["dependencies"]]
+    assert len({*names, *core}) == len(names) + len(core)
