@@ -119,11 +119,11 @@ def _parse(name: str, text: str, known: Mapping[str, Any]) -> Any:
     if isinstance(default, str):
         return text
     try:
+        if type(default) in (int, float):
+            return type(default)(text)
         value = ast.literal_eval(text.capitalize() if isinstance(default, bool) else text)
     except (ValueError, SyntaxError):
         value = text
-    if isinstance(default, float) and type(value) is int:
-        value = float(value)
     if default is not None and type(value) is not type(default):
         raise ValueError(f"parameter {name} must be of type {type(default).__name__}, got {text!r}")
     return value

@@ -11,27 +11,30 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import time
 import tomllib
-from collections.abc import Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed
 
 from wlsc._files import replaced, runs_folder, write_text
 from wlsc._sources import source_closure
 from wlsc._validation import check_choice, check_count
 from wlsc.dictionary import initialize_dictionary
+from wlsc.inference.exact import ConvergenceError
 from wlsc.models._unrolled import UnrolledAutoencoder
-from wlsc.training import ClosedFormTrainer, Progress, Trainer, UnrolledTrainer, train
+from wlsc.training import ClosedFormTrainer, Progress, Trainer, UnrolledTrainer, process_rank, train
 
 #: Kind of model → module and class that implement it.
 _MODELS = {
@@ -47,6 +50,13 @@ _LOADERS = {
 
 #: Libraries whose version can change a number.
 _LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-image")
+
+#: How long a process waits for the others before it takes them for dead.
+_GROUP_TIMEOUT = timedelta(minutes=10)
+
+
+class TrainingInterrupted(RuntimeError):
+    """One of several processes that trained together stopped."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +245,8 @@ def _checked(value: Any, kind: str, where: str) -> Any:
 def run(config: Config, show_progress: bool = False) -> Run:
     """Train what ``config`` says, or find the finished run, or resume the interrupted one.
 
-    Two processes that ask for one run at one time train it once: the second waits for the first.
+    Two processes that ask for one run at one time train it once: the second waits for the first. Processes started by
+    ``torchrun`` train it together, each on its share of every batch.
 
     Parameters
     ----------
@@ -253,16 +264,62 @@ def run(config: Config, show_progress: bool = False) -> Run:
     ------
     ValueError
         If an option of the data, the model or the trainer is unknown or out of its range.
+    TrainingInterrupted
+        If one of several processes died; the same command resumes from the last checkpoint.
     """
-    from filelock import FileLock
-
     address = _address(config)
     folder = runs_folder() / f"{config.name}-{_digest(address)[:16]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f".{folder.name}.lock"):
-        if not (folder / "provenance.json").exists():
+    with _process_group(config) as (rank, _), _lock(folder, rank):
+        finished = _agreed((folder / "provenance.json").exists())
+        if not finished:
             _train(config, address, folder, show_progress)
+        _agreed(True)  # nobody leaves, and nobody reads, before the first process has written everything
     return load_run(folder)
+
+
+@contextmanager
+def _process_group(config: Config) -> Iterator[tuple[int, int]]:
+    """Join the processes that ``torchrun`` started, if it did."""
+    n_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if n_processes == 1 or torch.distributed.is_initialized():
+        yield process_rank()
+        return
+    if config.training.trainer != "closed_form":
+        raise ValueError(
+            f"training.trainer must be 'closed_form' under torchrun, where only sufficient statistics are summed, "
+            f"got {config.training.trainer!r}"
+        )
+    backend = "nccl" if _device(config).type == "cuda" else "gloo"
+    torch.distributed.init_process_group(backend, timeout=_GROUP_TIMEOUT)
+    try:
+        yield process_rank()
+    except RuntimeError as error:
+        if isinstance(error, ConvergenceError):
+            raise
+        raise TrainingInterrupted(
+            f"one of {n_processes} processes stopped answering; the same command resumes from the last checkpoint "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _lock(folder: Path, rank: int) -> Iterator[None]:
+    from filelock import FileLock
+
+    with FileLock(folder.parent / f".{folder.name}.lock") if rank == 0 else nullcontext():
+        yield
+
+
+def _agreed(value: bool) -> bool:
+    """What the first process says, once all have come here."""
+    if process_rank()[1] == 1:
+        return value
+    said = [value]
+    torch.distributed.broadcast_object_list(said)
+    return said[0]
 
 
 def load_run(folder: Path) -> Run:
@@ -375,12 +432,17 @@ def _train(config: Config, address: Mapping[str, Any], folder: Path, show_progre
         initialize_dictionary(patches, config.model.n_atoms, generator, config.training.initialization)
     )
     trainer = _build_trainer(config, model.to(_device(config)))
+    rank, n_processes = process_rank()
     folder.mkdir(exist_ok=True)
     checkpoint = folder / "checkpoint.safetensors"
     start = _resume(trainer, checkpoint) if checkpoint.exists() else None
     seconds_before = start.seconds if start else 0.0
 
     def save(progress: Progress) -> None:
+        if rank > 0:
+            return
+        if n_processes > 1:  # each process knows the codes of its own share only
+            progress = dataclasses.replace(progress, warm_codes={})
         seconds = seconds_before + time.perf_counter() - began
         _save_checkpoint(trainer, dataclasses.replace(progress, seconds=seconds), checkpoint)
 
@@ -395,6 +457,8 @@ def _train(config: Config, address: Mapping[str, Any], folder: Path, show_progre
         after_epoch=save,
         show_progress=show_progress,
     )
+    if rank > 0:
+        return
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with replaced(folder / "weights.safetensors") as temporary:
         save_file(weights, temporary)

@@ -31,15 +31,18 @@ class StepResult(NamedTuple):
     Attributes
     ----------
     objective
-        Mean objective of the batch before the dictionary moved.
-    activity
-        Mean number of non-zero codes of a sample.
+        Objective of the batch before the dictionary moved, summed over its samples.
+    n_active
+        Number of non-zero codes of the batch.
+    n_samples
+        Number of samples of the batch, in all processes.
     codes
-        Codes of the batch, shape (n_samples, n_atoms), detached.
+        This process's codes of the batch, shape (n_samples, n_atoms), detached.
     """
 
     objective: float
-    activity: float
+    n_active: float
+    n_samples: int
     codes: torch.Tensor
 
 
@@ -94,7 +97,9 @@ class ClosedFormTrainer:
         """Learn from one batch, shape (n_samples, n_features); ``initial_codes`` warm-start the inference."""
         codes = self.model.infer(patches, initial_codes)
         objectives = self.model.objective(patches, codes).detach()
-        batch = _summed_over_processes(SufficientStatistics.of(codes, patches))
+        batch = SufficientStatistics.of(codes, patches)
+        tallies = torch.stack([objectives.double().sum(), (codes != 0).double().sum()])
+        _sum_over_processes([*batch.tensors().values(), tallies])
         n_samples = int(batch.n_samples)
         self._n_seen += n_samples
         horizon = max(_SAMPLES_PER_ATOM * codes.shape[1], self._n_seen / 4)
@@ -104,7 +109,7 @@ class ClosedFormTrainer:
             worst = _worst_over_processes(patches, objectives, len(dead_atoms(self._statistics)))
             self._statistics, updated = revive_atoms(self._statistics, updated, worst)
         self.model.set_dictionary(updated)
-        return StepResult(float(objectives.mean()), _activity(codes), codes)
+        return StepResult(*tallies.tolist(), n_samples, codes)
 
     def state(self) -> State:
         """Dictionary, statistics and the number of samples seen."""
@@ -150,7 +155,8 @@ class UnrolledTrainer:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._clip_norm)
         self._optimizer.step()
         self.model.constrain()
-        return StepResult(float(loss.detach()), _activity(codes.detach()), codes.detach())
+        codes = codes.detach()
+        return StepResult(float(loss.detach()) * len(codes), float((codes != 0).sum()), len(codes), codes)
 
     def state(self) -> State:
         """Dictionary and the optimiser's moments."""
@@ -209,7 +215,8 @@ def train(
 ) -> dict[str, list[float]]:
     """Drive ``trainer`` over the data until ``n_epochs`` are done or the objective stands still.
 
-    The samples of a batch are drawn once from ``seed``; each epoch visits the batches in an order of its own.
+    The samples of a batch are drawn once from ``seed``; each epoch visits the batches in an order of its own. Under
+    `torch.distributed` each process takes its share of every batch.
     Memory-mapped arrays are read batch by batch, in contiguous batches.
 
     Parameters
@@ -221,7 +228,7 @@ def train(
     n_epochs
         Passes over the data in all, those of ``start`` included.
     batch_size
-        Samples per step; the last batch may be smaller.
+        Samples per step, in all processes together; the last batch may be smaller.
     seed
         Of the batches and of their order.
     tol
@@ -252,15 +259,16 @@ def train(
     start = Progress() if start is None else start
     epoch, warm = start.epoch, dict(start.warm_codes)
     history = {name: list(values) for name, values in start.history.items()}
-    with _bar(n_epochs * len(patches), epoch * len(patches), show_progress) as advance:
+    visible = show_progress and process_rank()[0] == 0
+    with _bar(n_epochs * len(patches), epoch * len(patches), visible) as advance:
         while epoch < n_epochs and not _stands_still(history["objective"], tol):
             sums = np.zeros(2)
             for index, batch in _batches(trainer.model, patches, batch_size, seed, epoch, shuffle):
                 result = trainer.step(batch, warm.get(index))
                 if epoch + 1 < n_epochs and isinstance(trainer, ClosedFormTrainer):
                     warm[index] = result.codes.to_sparse()
-                sums += np.array([result.objective, result.activity]) * len(batch)
-                advance(len(batch), result.objective)
+                sums += result.objective, result.n_active
+                advance(result.n_samples, result.objective / result.n_samples)
             epoch += 1
             for name, total in zip(("objective", "activity"), sums, strict=True):
                 history[name].append(float(total) / len(patches))
@@ -274,6 +282,7 @@ def _batches(
 ) -> Iterator[tuple[int, torch.Tensor]]:
     n_samples = len(patches)
     n_batches = -(-n_samples // batch_size)
+    rank, n_processes = process_rank()
     on_disk = isinstance(patches, np.memmap)
     order = torch.arange(n_samples)
     if shuffle and not on_disk:
@@ -282,9 +291,8 @@ def _batches(
     if shuffle:
         visits = torch.randperm(n_batches, generator=torch.Generator().manual_seed(_mixed(seed, epoch)))
     for index in visits.tolist():
-        rows: Any = order[index * batch_size : (index + 1) * batch_size]
-        if on_disk:
-            rows = slice(index * batch_size, (index + 1) * batch_size)
+        first, last = index * batch_size, min((index + 1) * batch_size, n_samples)
+        rows: Any = slice(first + rank, last, n_processes) if on_disk else order[first + rank : last : n_processes]
         batch = torch.as_tensor(np.array(patches[rows]) if isinstance(patches, np.ndarray) else patches[rows])
         yield index, batch.to(model.dictionary)
 
@@ -325,26 +333,25 @@ def _weights(model: UnrolledAutoencoder) -> State:
     return {f"model.{name}": value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _activity(codes: torch.Tensor) -> float:
-    return float((codes != 0).sum() / len(codes))
+def process_rank() -> tuple[int, int]:
+    """Rank of this process and number of processes: (0, 1) unless `torch.distributed` has been initialised."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return 0, 1
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
 
 
-def _distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def _summed_over_processes(statistics: SufficientStatistics) -> SufficientStatistics:
-    if _distributed():
-        for tensor in statistics.tensors().values():
+def _sum_over_processes(tensors: list[torch.Tensor]) -> None:
+    if process_rank()[1] > 1:
+        for tensor in tensors:
             torch.distributed.all_reduce(tensor)
-    return statistics
 
 
 def _worst_over_processes(patches: torch.Tensor, objectives: torch.Tensor, n_patches: int) -> torch.Tensor:
     worst = objectives.topk(min(n_patches, len(objectives)))
-    if not _distributed():
+    _, n_processes = process_rank()
+    if n_processes == 1:
         return patches[worst.indices]
-    gathered: list[Any] = [None] * torch.distributed.get_world_size()
+    gathered: list[Any] = [None] * n_processes
     torch.distributed.all_gather_object(gathered, (worst.values.cpu(), patches[worst.indices].cpu()))
     values = torch.cat([share[0] for share in gathered])
     candidates = torch.cat([share[1] for share in gathered])

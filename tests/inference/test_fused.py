@@ -96,9 +96,9 @@ def penalised_objective(patches, dictionary, codes, lam):
     return (0.5 * ((patches - codes @ dictionary) ** 2).sum(1) + lam * (codes * distances).sum(1)).mean()
 
 
-@pytest.mark.parametrize("n_layers", [1, 2, 25])
+@pytest.mark.parametrize("n_layers", [1, 2, 20])
 @pytest.mark.parametrize(
-    ("n_samples", "n_atoms"), [(1, 1), (3, 1), (1, 40), (64, 16), (65, 17), (70, 100), (33, 300), (17, 700)]
+    ("n_samples", "n_atoms"), [(1, 1), (3, 1), (1, 40), (64, 16), (65, 17), (70, 100), (33, 300), (17, 600)]
 )
 def test_float32_codes_are_the_networks(n_samples, n_atoms, n_layers):
     _, _, gram, linear, step = problem(n_samples, n_atoms, 30, 0.1)
@@ -106,8 +106,8 @@ def test_float32_codes_are_the_networks(n_samples, n_atoms, n_layers):
     assert relative_error(fused(gram, linear, n_layers, step), reference) < 1e-5
 
 
-@pytest.mark.parametrize("n_layers", [1, 4])
-@pytest.mark.parametrize(("n_samples", "n_atoms"), [(3, 1025), (2, 1300)])
+@pytest.mark.parametrize("n_layers", [1, 3])
+@pytest.mark.parametrize(("n_samples", "n_atoms"), [(3, 1025), (1, 1300)])
 def test_more_atoms_than_fit_on_chip(n_samples, n_atoms, n_layers):
     _, _, gram, linear, step = problem(n_samples, n_atoms, 30, 0.1)
     reference = network(gram, linear, n_layers, step)
@@ -115,19 +115,20 @@ def test_more_atoms_than_fit_on_chip(n_samples, n_atoms, n_layers):
 
 
 def test_several_row_blocks_beyond_the_chip():
-    _, _, gram, linear, step = problem(130, 1030, 20, 0.1)
+    _, _, gram, linear, step = problem(129, 1030, 20, 0.1)
     assert relative_error(fused(gram, linear, 2, step), network(gram, linear, 2, step)) < 1e-5
 
 
 @pytest.mark.parametrize("n_atoms", [60, 1030])
 def test_zero_patches_duplicate_atoms_and_no_penalty(n_atoms):
-    patches, dictionary, *_ = problem(9, n_atoms, 10, 0.0)
-    patches[::3] = 0
+    patches, dictionary, *_ = problem(5, n_atoms, 10, 0.0)
+    patches[::2] = 0
     dictionary[1::2] = dictionary[::2]
     dictionary[-1] = 0
     gram, linear, step = quadratic(patches, dictionary, 0.0)
-    reference = network(gram, linear, 6, step)
-    assert relative_error(fused(gram, linear, 6, step), reference) < 1e-5
+    n_layers = 20 if n_atoms == 60 else 3
+    reference = network(gram, linear, n_layers, step)
+    assert relative_error(fused(gram, linear, n_layers, step), reference) < 1e-5
 
 
 @pytest.mark.parametrize("n_atoms", [20, 1030])
@@ -139,9 +140,9 @@ def test_a_dictionary_of_zeros_gives_the_centre_of_the_simplex(n_atoms):
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 @pytest.mark.parametrize("n_atoms", [40, 1030])
 def test_the_scale_of_the_data_does_not_matter(n_atoms, scale):
-    patches, dictionary, *_ = problem(5, n_atoms, 20, 0.1)
+    patches, dictionary, *_ = problem(3, n_atoms, 20, 0.1)
     gram, linear, step = quadratic(scale * patches, scale * dictionary, 0.1)
-    assert relative_error(fused(gram, linear, 5, step), network(gram, linear, 5, step)) < 1e-5
+    assert relative_error(fused(gram, linear, 3, step), network(gram, linear, 3, step)) < 1e-5
 
 
 @pytest.mark.parametrize("n_atoms", [40, 1030])
@@ -173,11 +174,11 @@ def test_low_precision_moves_the_optimum_no_further_than_its_rounding(n_samples,
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
 @pytest.mark.parametrize("n_atoms", [90, 1030])
 def test_low_precision_leaves_the_objective_within_1e_4(n_atoms, precision):
-    patches, dictionary, *_ = problem(8, n_atoms, 25, 0.1, mean=2.0)
+    patches, dictionary, *_ = problem(4, n_atoms, 25, 0.1, mean=2.0)
     patches = np.abs(patches)
     dictionary = np.abs(dictionary)
     gram, linear, step = quadratic(patches, dictionary, 0.1)
-    n_layers = 40 if n_atoms < 1030 else 4
+    n_layers = 40 if n_atoms < 1030 else 3
     reference = penalised_objective(patches, dictionary, network(gram, linear, n_layers, step), 0.1)
     codes = fused(gram, linear, n_layers, step, precision)
     assert penalised_objective(patches, dictionary, codes, 0.1) == pytest.approx(reference, rel=1e-4)
@@ -194,11 +195,11 @@ def test_bfloat16_rounds_the_operands():
 
 @pytest.mark.parametrize("n_atoms", [50, 1030])
 def test_repeats_bitwise_and_leaves_its_inputs_alone(n_atoms):
-    _, _, gram, linear, step = problem(6, n_atoms, 20, 0.1)
+    _, _, gram, linear, step = problem(3, n_atoms, 20, 0.1)
     tensors = [torch.tensor(values, dtype=torch.float32, device=DEVICE) for values in (gram, linear)]
     kept = [tensor.clone() for tensor in tensors]
-    first = fused_unroll(*tensors, 4, step)
-    second = fused_unroll(*tensors, 4, torch.tensor(step, device=DEVICE, requires_grad=True))
+    first = fused_unroll(*tensors, 3, step)
+    second = fused_unroll(*tensors, 3, torch.tensor(step, device=DEVICE, requires_grad=True))
     assert torch.equal(first, second)
     assert not second.requires_grad
     assert all(torch.equal(tensor, copy) for tensor, copy in zip(tensors, kept, strict=True))

@@ -1,0 +1,97 @@
+"""Several processes give the dictionary of one, and a process that dies leaves a run that resumes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from wlsc import experiments
+
+CONFIGURATION = """
+[data]
+kind = "digits"
+source = "embedded"
+options = {{ unit_norm = true }}
+[model]
+kind = "wlsc"
+n_atoms = 60
+lam = 0.5
+[training]
+n_epochs = {n_epochs}
+batch_size = 450
+tol = 0.0
+"""
+
+TRAIN = "import sys, pathlib; from wlsc import experiments as e; e.run(e.read_config(pathlib.Path(sys.argv[1])))"
+
+
+def torchrun(n_processes, config, runs, **options):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"]
+    environment = os.environ | {"WLSC_RUNS_DIR": str(runs), "OMP_NUM_THREADS": "1"}
+    script = runs.parent / "train.py"
+    script.write_text(TRAIN, encoding="utf-8")
+    return subprocess.Popen([*command, str(script), str(config)], env=environment, stderr=subprocess.PIPE, text=True, **options)
+
+
+def the_run(runs, monkeypatch):
+    monkeypatch.setenv("WLSC_RUNS_DIR", str(runs))
+    (folder,) = experiments.list_runs()
+    return folder
+
+
+def test_n_processes_give_the_dictionary_of_one(tmp_path, monkeypatch):
+    config = tmp_path / "digits.toml"
+    config.write_text(CONFIGURATION.format(n_epochs=3), encoding="utf-8")
+    found = {}
+    for n_processes in (1, 2, 4):
+        runs = tmp_path / f"runs{n_processes}"
+        process = torchrun(n_processes, config, runs)
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        found[n_processes] = experiments.load_run(the_run(runs, monkeypatch))
+    for n_processes in (2, 4):
+        # sums in another order differ by rounding of float32 codes; three passes let it grow a little
+        np.testing.assert_allclose(found[n_processes].dictionary, found[1].dictionary, atol=2e-4)
+        np.testing.assert_allclose(found[n_processes].history["objective"], found[1].history["objective"], rtol=1e-5)
+
+
+def test_a_process_that_dies_stops_the_run_and_it_resumes(tmp_path, monkeypatch):
+    config, runs = tmp_path / "digits.toml", tmp_path / "runs"
+    config.write_text(CONFIGURATION.format(n_epochs=400), encoding="utf-8")
+    process = torchrun(2, config, runs, start_new_session=True)
+    deadline = time.monotonic() + 240
+    while not list(runs.glob("digits-*/checkpoint.safetensors")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
+    os.kill(int(workers[-1]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode != 0
+    assert "SIGKILL" in errors or "resumes from the last checkpoint" in errors
+    folder = the_run(runs, monkeypatch)
+    assert not (folder / "provenance.json").exists()
+    start = experiments._resume(experiments._build_trainer(*_fresh(config)), folder / "checkpoint.safetensors")
+    assert 0 < start.epoch < 400
+
+
+def _fresh(path):
+    import torch
+
+    config = experiments.read_config(path)
+    return config, experiments._build_model(config, 64, torch.Generator())
+
+
+def test_back_propagation_is_refused_under_torchrun(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("WLSC_RUNS_DIR", str(tmp_path))
+    config = experiments.Config(
+        "x", experiments.DataConfig("digits", "embedded"), experiments.ModelConfig("wlsc", 5, 0.1),
+        experiments.TrainingConfig(trainer="unrolled"),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="training.trainer must be 'closed_form' under torchrun"):
+        experiments.run(config)
