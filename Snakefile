@@ -6,6 +6,7 @@ What depends on what is read from the notebooks: the configurations they load, t
 the notebooks whose results they say they need. Adding a chapter means writing it and naming it in book/_toc.yml.
 """
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -28,17 +29,21 @@ SETTINGS = {name: config[name] for name in ("device", "seed") if name in config}
 ENVIRONMENT = "constraints.txt"
 
 
+def sources(code):
+    """Files of wlsc that code imports, relative to here: moving the repository changes no input."""
+    return [os.path.relpath(path) for path in source_closure(code)]
+
 
 def training_sources(wildcards):
     """Files that decide the numbers of a training; each kind of model and of data has its module."""
     configuration = tomllib.loads(Path(f"book/experiments/{PROFILE}/{wildcards.name}.toml").read_text())
     modules = ("experiments", f"models.{configuration['model']['kind']}", f"datasets.{configuration['data']['kind']}")
-    return source_closure("".join(f"import wlsc.{module}\n" for module in modules))
+    return sources("".join(f"import wlsc.{module}\n" for module in modules))
 
 
 def notebook_sources(wildcards):
     """Files that decide what an executed notebook holds."""
-    return source_closure(read_code(NOTEBOOKS[wildcards.name]) + "\nimport wlsc._execution")
+    return sources(read_code(NOTEBOOKS[wildcards.name]) + "\nimport wlsc._execution")
 
 
 wildcard_constraints:

@@ -58,7 +58,7 @@ def test_conda_takes_packages_from_conda_forge_only():
 
 
 def required_distributions() -> dict[str, metadata.Distribution]:
-    """Every installed distribution that the project, with those extras that are installed, needs in this environment."""
+    """Every installed distribution that the project needs, with those of its extras that are installed."""
     found: dict[str, metadata.Distribution] = {}
     waiting = [(requirement, "") for requirement in REQUIREMENTS]
     seen = set()

@@ -26,13 +26,20 @@ DataSetName = Annotated[str | None, typer.Argument(help="Data set; all of them i
 
 def main() -> None:
     """Run the command line; turn the errors that a user can cause into one message and exit code 1."""
+    try:
+        app()
+    except Exception as error:
+        if not _can_be_helped(error):
+            raise
+        sys.exit(f"wlsc: {error}")
+
+
+def _can_be_helped(error: Exception) -> bool:
+    """Tell an error in what the user gave, or in the world, from a fault of the program, whose traceback is needed."""
     from wlsc._execution import NotebookError
     from wlsc.datasets.registry import DataError
 
-    try:
-        app()
-    except (ValueError, OSError, DataError, NotebookError) as error:
-        sys.exit(f"wlsc: {error}")
+    return isinstance(error, ValueError | OSError | NotebookError | DataError)
 
 
 @data.command("list")

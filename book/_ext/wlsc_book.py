@@ -1,25 +1,35 @@
-"""What this book adds to Jupyter Book: measured run times, a line of provenance on every page, and mended pages."""
+"""What this book adds to Jupyter Book: run times, provenance, the API reference, and repairs of the theme."""
 
 from __future__ import annotations
 
+import inspect
 import json
+import pkgutil
 import re
+from collections.abc import Iterator
 from html import escape
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+import wlsc
+
 #: After the theme and every extension that adds to a page.
 LAST = 900
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the directive ``measured`` and the last touches to every page."""
+    """Register the directive ``measured``, the API reference, and the last touches to every page."""
     app.add_directive("measured", Measured)
+    app.connect("source-read", add_reference)
+    app.connect("autodoc-process-docstring", translate_docstring, priority=LAST)
+    app.connect("autodoc-skip-member", skip_tuple_fields)
     app.connect("html-page-context", add_provenance, priority=LAST)
     app.connect("html-page-context", mend_page, priority=LAST)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
@@ -56,6 +66,54 @@ def describe_run(report: dict[str, Any]) -> str:
 def describe_settings(report: dict[str, Any]) -> str:
     """Say in a few words what a notebook ran with."""
     return f"{report['profile']} profile, {report['device']}, seed {report['seed']}"
+
+
+def add_reference(app: Sphinx, page: str, source: list[str]) -> None:
+    """Write every public function and class of the package into the page ``api``, each under its shortest path."""
+    if page != "api":
+        return
+    seen: set[int] = set()
+    for module in public_modules():
+        names = [name for name, member in public_members(module) if id(member) not in seen]
+        seen |= {id(member) for _, member in public_members(module)}
+        if names:
+            source[0] += f"\n## `{module.__name__}`\n\n```{{eval-rst}}\n.. automodule:: {module.__name__}\n"
+            source[0] += f"   :members: {', '.join(names)}\n```\n"
+
+
+def public_modules() -> list[ModuleType]:
+    """Return the package and its modules without a leading underscore, the command line aside, packages first."""
+    found = (module.name for module in pkgutil.walk_packages(wlsc.__path__, "wlsc."))
+    names = [name for name in found if "._" not in name and name != "wlsc.cli"]
+    return [import_module(name) for name in sorted(["wlsc", *names], key=lambda name: (name.count("."), name))]
+
+
+def public_members(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """Name and value of the functions and classes that a module offers: its ``__all__``, or what it defines."""
+    offered = getattr(module, "__all__", None)
+    for name in dir(module) if offered is None else offered:
+        member = getattr(module, name)
+        if not inspect.isroutine(member) and not inspect.isclass(member):
+            continue
+        if offered is not None or (member.__module__ == module.__name__ and not name.startswith("_")):
+            yield name, member
+
+
+def translate_docstring(app: Sphinx, what: str, name: str, member: Any, options: Any, lines: list[str]) -> None:
+    """Make what is meant for readers of the source safe for a page with many docstrings.
+
+    Numbered references are footnotes, whose numbers would clash, and bars as in ‖x‖ = |x| are substitutions.
+    """
+    text = "\n".join(lines)
+    text = re.sub(r"^\.\. \[(\d+)\]", r"\1.", text, flags=re.MULTILINE)
+    text = re.sub(r"\[(\d+)\]_", r"[\1]", text)
+    text = re.sub(r"\|(\S+?)\|", r"\\|\1\\|", text)
+    lines[:] = text.split("\n")
+
+
+def skip_tuple_fields(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the fields of named tuples: their classes describe them, Python only calls them aliases."""
+    return True if inspect.isdatadescriptor(member) and type(member).__name__ == "_tuplegetter" else None
 
 
 def add_provenance(

@@ -41,7 +41,14 @@ def write_notebook(folder: Path, *cells: str, tags: str = "") -> Path:
 
 
 def run_execute(path: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [str(Path(sys.executable).with_name("wlsc")), "execute", str(path), "-o", str(path.parent / "out"), *arguments]
+    command = [
+        str(Path(sys.executable).with_name("wlsc")),
+        "execute",
+        str(path),
+        "-o",
+        str(path.parent / "out"),
+        *arguments,
+    ]
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -67,13 +67,19 @@ def test_every_figure_is_captioned_and_has_a_text_for_those_who_cannot_see_it(pa
 
 def test_a_table_of_contents_is_read_in_order(tmp_path):
     toc = tmp_path / "_toc.yml"
-    toc.write_text("root: a\nparts:\n- chapters:\n  - file: b\n    sections:\n    - file: c\n- chapters:\n  - file: d\n")
+    toc.write_text(
+        "root: a\nparts:\n- chapters:\n  - file: b\n    sections:\n    - file: c\n- chapters:\n  - file: d\n"
+    )
     assert list_pages(toc) == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("---\nkernelspec:\n  name: python3\n---\ntext", True), ("# Title\n---\n", False), ("---\nmyst: {}\n---\n", False)],
+    [
+        ("---\nkernelspec:\n  name: python3\n---\ntext", True),
+        ("# Title\n---\n", False),
+        ("---\nmyst: {}\n---\n", False),
+    ],
 )
 def test_a_notebook_names_a_kernel_in_its_header(tmp_path, text, expected):
     path = tmp_path / "page.md"
@@ -91,9 +97,13 @@ def test_parameters_take_the_type_of_their_default():
     assert {name: type(value) for name, value in values.items()} == {name: type(value) for name, value in KNOWN.items()}
 
 
-@pytest.mark.parametrize(("name", "text"), [("seed", "1.5"), ("seed", "x"), ("lam", "nul"), ("fast", "2"), ("sizes", "3")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("seed", "1.5"), ("seed", "x"), ("lam", "nul"), ("fast", "2"), ("sizes", "3")]
+)
 def test_a_parameter_of_another_type_is_refused(name, text):
-    with pytest.raises(ValueError, match=f"parameter {name} must be of type {type(KNOWN[name]).__name__}, got '{text}'"):
+    with pytest.raises(
+        ValueError, match=f"parameter {name} must be of type {type(KNOWN[name]).__name__}, got '{text}'"
+    ):
         parse_parameters(KNOWN, {name: text})
 
 

@@ -59,11 +59,13 @@ class Server:
     def __init__(self) -> None:
         self.answers: dict[str, list[Answer]] = {}
         self.requests: list[tuple[str, float]] = []
+        self.encodings: set[str | None] = set()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.requests.append((self.path, time.monotonic()))
+                server.encodings.add(self.headers["Accept-Encoding"])
                 answers = server.answers.get(self.path, [body(b"not found", 404)])
                 answer = answers.pop(0) if len(answers) > 1 else answers[0]
                 with suppress(ConnectionError):  # the client gave up, which is what some tests are about

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+import warnings
 import zlib
 
 import numpy as np
@@ -242,8 +243,9 @@ class TestHostileFiles:
 
     def test_an_image_that_would_fill_the_memory_is_refused(self, tmp_path):
         path = tmp_path / "bomb.png"
-        Image.new("1", (20_000, 20_000)).save(path)  # 400 million pixels in a few kilobytes
-        with pytest.raises(ValueError, match=r"bomb\.png is not an image that can be read \(DecompressionBomb"):
+        Image.new("1", (10_000, 10_000)).save(path)  # 100 million pixels in a few kilobytes
+        with warnings.catch_warnings(), pytest.raises(ValueError, match=r"bomb\.png is not .* \(DecompressionBomb"):
+            warnings.simplefilter("ignore")  # the reader's own setting must not matter
             load_images(path)
 
     def test_other_formats_are_not_even_tried(self, tmp_path):

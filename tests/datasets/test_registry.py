@@ -138,6 +138,7 @@ class TestDownload:
             assert paths["data.bin"].read_bytes() == CONTENT
         assert server.count("/data.bin") == 1
         assert files_in(cache) == ["toy", "toy/data.bin"]
+        assert server.encodings == {"identity"}  # nobody may unpack a .gz on the way
 
     def test_one_file_of_a_set(self, server, cache, make_registry):
         server.answers["/b"] = [body(CONTENT)]

@@ -76,7 +76,7 @@ def problem(n_samples, n_atoms, n_features, lam, seed=0, mean=0.5):
 def quadratic(patches, dictionary, lam):
     gram = dictionary @ dictionary.T
     linear = (1 + 2 * lam) * patches @ dictionary.T - lam * np.diag(gram)
-    return gram, linear, 1 / max(np.linalg.eigvalsh(gram)[-1], 1e-300)
+    return gram, linear, 1 / np.linalg.norm(dictionary, 2) ** 2
 
 
 def fused(gram, linear, n_layers, step_size, precision="float32"):
@@ -96,9 +96,9 @@ def penalised_objective(patches, dictionary, codes, lam):
     return (0.5 * ((patches - codes @ dictionary) ** 2).sum(1) + lam * (codes * distances).sum(1)).mean()
 
 
-@pytest.mark.parametrize("n_layers", [1, 2, 20])
+@pytest.mark.parametrize("n_layers", [1, 2, 12])
 @pytest.mark.parametrize(
-    ("n_samples", "n_atoms"), [(1, 1), (3, 1), (1, 40), (64, 16), (65, 17), (70, 100), (33, 300), (17, 600)]
+    ("n_samples", "n_atoms"), [(1, 1), (3, 1), (1, 40), (64, 16), (65, 17), (70, 100), (33, 300), (17, 520)]
 )
 def test_float32_codes_are_the_networks(n_samples, n_atoms, n_layers):
     _, _, gram, linear, step = problem(n_samples, n_atoms, 30, 0.1)
@@ -106,17 +106,11 @@ def test_float32_codes_are_the_networks(n_samples, n_atoms, n_layers):
     assert relative_error(fused(gram, linear, n_layers, step), reference) < 1e-5
 
 
-@pytest.mark.parametrize("n_layers", [1, 3])
-@pytest.mark.parametrize(("n_samples", "n_atoms"), [(3, 1025), (1, 1300)])
+@pytest.mark.parametrize(("n_samples", "n_atoms", "n_layers"), [(3, 1025, 4), (1, 1300, 1), (129, 1030, 2)])
 def test_more_atoms_than_fit_on_chip(n_samples, n_atoms, n_layers):
     _, _, gram, linear, step = problem(n_samples, n_atoms, 30, 0.1)
     reference = network(gram, linear, n_layers, step)
     assert relative_error(fused(gram, linear, n_layers, step), reference) < 1e-5
-
-
-def test_several_row_blocks_beyond_the_chip():
-    _, _, gram, linear, step = problem(129, 1030, 20, 0.1)
-    assert relative_error(fused(gram, linear, 2, step), network(gram, linear, 2, step)) < 1e-5
 
 
 @pytest.mark.parametrize("n_atoms", [60, 1030])
@@ -126,14 +120,14 @@ def test_zero_patches_duplicate_atoms_and_no_penalty(n_atoms):
     dictionary[1::2] = dictionary[::2]
     dictionary[-1] = 0
     gram, linear, step = quadratic(patches, dictionary, 0.0)
-    n_layers = 20 if n_atoms == 60 else 3
+    n_layers = 20 if n_atoms == 60 else 2
     reference = network(gram, linear, n_layers, step)
     assert relative_error(fused(gram, linear, n_layers, step), reference) < 1e-5
 
 
 @pytest.mark.parametrize("n_atoms", [20, 1030])
 def test_a_dictionary_of_zeros_gives_the_centre_of_the_simplex(n_atoms):
-    codes = fused(np.zeros((n_atoms, n_atoms)), np.zeros((2, n_atoms)), 3, 1.0)
+    codes = fused(np.zeros((n_atoms, n_atoms)), np.zeros((2, n_atoms)), 2, 1.0)
     np.testing.assert_allclose(codes, 1 / n_atoms, rtol=1e-6)
 
 
@@ -142,15 +136,15 @@ def test_a_dictionary_of_zeros_gives_the_centre_of_the_simplex(n_atoms):
 def test_the_scale_of_the_data_does_not_matter(n_atoms, scale):
     patches, dictionary, *_ = problem(3, n_atoms, 20, 0.1)
     gram, linear, step = quadratic(scale * patches, scale * dictionary, 0.1)
-    assert relative_error(fused(gram, linear, 3, step), network(gram, linear, 3, step)) < 1e-5
+    assert relative_error(fused(gram, linear, 2, step), network(gram, linear, 2, step)) < 1e-5
 
 
 @pytest.mark.parametrize("n_atoms", [40, 1030])
 def test_a_linear_term_that_dwarfs_the_simplex(n_atoms):
     # max(v) − 1 is max(v) in float32 here: without the shift of each sample's maximum no threshold would be found.
     _, _, gram, linear, step = problem(4, n_atoms, 20, 0.1)
-    linear = np.round(linear * 2.0**20) * 2.0**8
-    codes = fused(gram, linear, 3, step)
+    linear = 1e10 * linear
+    codes = fused(gram, linear, 2, step)
     np.testing.assert_array_equal(codes, np.arange(n_atoms) == linear.argmax(1)[:, None])
 
 
@@ -174,11 +168,12 @@ def test_low_precision_moves_the_optimum_no_further_than_its_rounding(n_samples,
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
 @pytest.mark.parametrize("n_atoms", [90, 1030])
 def test_low_precision_leaves_the_objective_within_1e_4(n_atoms, precision):
+    # Far from the origin, as images are: products with a Gram matrix that is not centred would miss the target.
     patches, dictionary, *_ = problem(4, n_atoms, 25, 0.1, mean=2.0)
     patches = np.abs(patches)
     dictionary = np.abs(dictionary)
     gram, linear, step = quadratic(patches, dictionary, 0.1)
-    n_layers = 40 if n_atoms < 1030 else 3
+    n_layers = 40 if n_atoms == 90 else 2
     reference = penalised_objective(patches, dictionary, network(gram, linear, n_layers, step), 0.1)
     codes = fused(gram, linear, n_layers, step, precision)
     assert penalised_objective(patches, dictionary, codes, 0.1) == pytest.approx(reference, rel=1e-4)
@@ -198,8 +193,8 @@ def test_repeats_bitwise_and_leaves_its_inputs_alone(n_atoms):
     _, _, gram, linear, step = problem(3, n_atoms, 20, 0.1)
     tensors = [torch.tensor(values, dtype=torch.float32, device=DEVICE) for values in (gram, linear)]
     kept = [tensor.clone() for tensor in tensors]
-    first = fused_unroll(*tensors, 3, step)
-    second = fused_unroll(*tensors, 3, torch.tensor(step, device=DEVICE, requires_grad=True))
+    first = fused_unroll(*tensors, 2, step)
+    second = fused_unroll(*tensors, 2, torch.tensor(step, device=DEVICE, requires_grad=True))
     assert torch.equal(first, second)
     assert not second.requires_grad
     assert all(torch.equal(tensor, copy) for tensor, copy in zip(tensors, kept, strict=True))

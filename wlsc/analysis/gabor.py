@@ -46,25 +46,26 @@ MAX_FREQUENCY = 0.5
 """Highest frequency, in cycles per pixel: the sampling limit along the pixel axes."""
 MIN_INSIDE = 0.9
 """A fit with a smaller share of its envelope's energy inside the patch is flagged as ``truncated``."""
-MAX_NX_ERROR = 0.5
-"""A fit whose relative standard error of nx is larger is flagged as ``unidentifiable``: its 95 % interval of log nx
-then spans a factor of e² = 7.4 and more."""
 
+_NORMAL_975 = 1.959964  # quantile of the normal distribution: half the width of a 95 % interval in standard errors
+
+_ESTIMATES = (
+    "x", "y", "orientation_deg", "frequency", "sigma_x", "sigma_y", "amplitude", "signed_phase_deg", "nx", "ny",
+)  # fmt: skip
 _ERRORS = (
     "x_se", "y_se", "orientation_se_deg", "frequency_se", "sigma_x_se", "sigma_y_se", "amplitude_se",
     "phase_se_deg", "nx_se", "ny_se",
 )  # fmt: skip
-_SHAPE = ("x", "y", "orientation_deg", "frequency", "sigma_x", "sigma_y", "amplitude", "signed_phase_deg")
+_DERIVED = ("phase_deg", "frequency_bandwidth", "orientation_bandwidth_deg", "envelope_inside")
+_FLAGS = ("truncated", "unidentifiable", "at_bound")
 _FIT = np.dtype(
-    [("r2", float), ("nx", float), ("ny", float), ("phase_deg", float)]
-    + [(name, float) for name in _SHAPE]
-    + [("frequency_bandwidth", float), ("orientation_bandwidth_deg", float), ("envelope_inside", float)]
-    + [(name, float) for name in _ERRORS]
-    + [("truncated", bool), ("unidentifiable", bool), ("at_bound", bool), ("reason", "U32")]
+    [(name, float) for name in ("r2", *_ESTIMATES, *_DERIVED, *_ERRORS)]
+    + [(name, bool) for name in _FLAGS]
+    + [("reason", "U32")]
 )
 
 # Each start pairs a peak of the power spectrum with a width in cycles. Cycles of 4 and 3 are coprime, so that the
-# first 12 starts all differ. A local optimum is most often left by another peak, hence the order.
+# first 12 starts all differ. Another peak leads out of a poor local optimum more often than another width.
 _N_PEAKS = 4
 _START_WIDTHS = (0.15, 0.8, 0.35)
 _MAX_STARTS = _N_PEAKS * len(_START_WIDTHS)
@@ -77,6 +78,7 @@ def fit_gabors(filters: Array, patch_shape: tuple[int, int], n_starts: int = 5) 
     amplitude and phase are linear in the cosine and sine quadrature and are eliminated at every step (Golub &
     Pereyra 1973, with Kaufman's approximation of the Jacobian, 1975). Levenberg–Marquardt with analytic derivatives
     runs from ``n_starts`` starts at once, all in float64 on the device of ``filters``; the best is kept and polished.
+    Then the same fit is made in the limit of a vanishing nx, for the standard errors.
 
     Bounds: frequency from 1/64 cycle per longer side of the patch (in effect zero: the limit is a Gaussian times a
     linear function of u) to 0.5 cycles/pixel, widths from 0.5 pixel to the longer side (beyond it only the edge of
@@ -104,11 +106,13 @@ def fit_gabors(filters: Array, patch_shape: tuple[int, int], n_starts: int = 5) 
           Gaussian passband, log2((1 + b/nx) / (1 − b/nx)) and 2 arctan(b/ny) with b = √(2 ln 2) / 2π; the former is
           infinite for low-pass filters, nx ≤ 0.187 (Daugman 1985);
         - ``…_se``: standard errors from the Jacobian of all eight parameters and the residual variance
-          SSE / (n_pixels − 8), as if the misfit were white noise and no bound were active;
+          s² = SSE / (n_pixels − 8), as if the misfit were white noise and no bound were active. Towards nx = 0 a Gabor
+          tends to a Gaussian times a linear function of u, whatever its frequency, and the Jacobian promises too much.
+          Where the likelihood ratio Λ = (SSE_limit − SSE) / s² against that limit is below 1.96², every standard error
+          is therefore at least |estimate − limit| / √Λ: the limit lies √Λ standard errors away;
         - ``envelope_inside``: share of the energy of the envelope (the integral of its square) inside the patch;
         - ``truncated``: that share is below 0.9;
-        - ``unidentifiable``: ``nx_se`` > 0.5 ``nx``. Towards nx = 0 a Gabor tends to a Gaussian or to its derivative,
-          whatever its frequency;
+        - ``unidentifiable``: the 95 % interval ``nx`` ± 1.96 ``nx_se`` reaches zero;
         - ``at_bound``: a parameter lies on its bound;
         - ``reason``: empty where a Gabor was fitted. Otherwise why not (not finite, all zero, constant, patch with a
           single row or column or fewer than nine pixels): then ``r2`` is 0, other numbers are NaN, flags False.
@@ -129,8 +133,10 @@ def fit_gabors(filters: Array, patch_shape: tuple[int, int], n_starts: int = 5) 
         raise ValueError(f"n_starts must be at most {_MAX_STARTS}, got {n_starts}")
 
     fits = np.recarray(len(values), dtype=_FIT)
-    fits.fill(np.array((*[np.nan] * (len(_FIT) - 4), False, False, False, ""), dtype=_FIT))
-    fits.r2 = 0.0
+    for name in (*_ESTIMATES, *_DERIVED, *_ERRORS):
+        fits[name] = np.nan
+    for name in ("r2", *_FLAGS):
+        fits[name] = 0
     fits.reason = _reasons_not_to_fit(values, (height, width))
     fitted = np.flatnonzero(fits.reason == "")
     block_size = 256 if values.device.type == "cpu" else 8192  # a block's arrays should stay in a processor's cache
@@ -223,11 +229,11 @@ def cramer_rao(
     """
     shape = _check_shape(patch_shape)
     params, coefficients = _to_internal(parameters)
-    variance = torch.as_tensor(np.asarray(noise_variance, dtype=float)).expand(len(params))
-    if not bool((variance >= 0).all()):
+    variance = np.broadcast_to(np.asarray(noise_variance, dtype=float), len(params))
+    if not (variance >= 0).all():
         raise ValueError(f"noise_variance must be at least 0, got {noise_variance!r}")
-    errors = _standard_errors(params, coefficients, variance, shape)
-    return np.rec.fromarrays(list(errors.values()), names=list(errors))
+    errors = _standard_errors(params, coefficients, torch.from_numpy(variance.copy()), shape)
+    return np.rec.fromarrays(list(errors.T), names=list(_ERRORS))
 
 
 def _check_shape(patch_shape: tuple[int, int]) -> tuple[int, int]:
@@ -263,10 +269,8 @@ def _reasons_not_to_fit(values: torch.Tensor, shape: tuple[int, int]) -> np.ndar
 
 
 def _to_internal(parameters: np.ndarray | Mapping[str, np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-    x, y, orientation, frequency, sigma_x, sigma_y, amplitude, phase = _fields(parameters, _SHAPE)
-    params = np.stack(
-        [x, y, np.radians(90 - orientation), np.log(frequency), np.log(sigma_x), np.log(sigma_y)], axis=1
-    )
+    x, y, orientation, frequency, sigma_x, sigma_y, amplitude, phase = _fields(parameters, _ESTIMATES[:8])
+    params = np.stack([x, y, np.radians(90 - orientation), np.log(frequency), np.log(sigma_x), np.log(sigma_y)], axis=1)
     coefficients = amplitude[:, None] * np.stack([np.cos(np.radians(phase)), -np.sin(np.radians(phase))], axis=1)
     return torch.from_numpy(params), torch.from_numpy(coefficients)
 
@@ -285,7 +289,8 @@ def _local_frame(
     dx, dy = x - x0, y - y0
     u = theta.cos() * dx + theta.sin() * dy
     v = theta.cos() * dy - theta.sin() * dx
-    envelope = torch.exp(-0.5 * ((u * (-log_sx).exp()) ** 2 + (v * (-log_sy).exp()) ** 2))
+    scaled_u, scaled_v = u * (-log_sx).exp(), v * (-log_sy).exp()
+    envelope = torch.exp(-0.5 * torch.addcmul(scaled_u * scaled_u, scaled_v, scaled_v))
     argument = _TAU * log_f.exp() * u
     return u, v, torch.stack([envelope * argument.cos(), envelope * argument.sin()], dim=1)
 
@@ -350,7 +355,12 @@ def _bounds(shape: tuple[int, int], like: torch.Tensor) -> tuple[torch.Tensor, t
 
 
 def _levenberg_marquardt(
-    params: torch.Tensor, targets: torch.Tensor, shape: tuple[int, int], tolerance: float, max_iterations: int
+    params: torch.Tensor,
+    targets: torch.Tensor,
+    shape: tuple[int, int],
+    bounds: tuple[torch.Tensor, torch.Tensor],
+    tolerance: float,
+    max_iterations: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Minimise every problem of the batch within the bounds; return parameters (n, 6) and SSE (n,).
 
@@ -358,7 +368,7 @@ def _levenberg_marquardt(
     leaves the batch once a step lowers its SSE by less than ``tolerance`` (relative), or no step lowers it at all.
     """
     grid = _pixel_grid(shape, params)
-    low, high = _bounds(shape, params)
+    low, high = bounds
     params = params.clamp(low, high)
     sse, hessian, gradient, _ = _normal_equations(params, targets, *grid)
     damping = torch.full_like(sse, 1e-2)
@@ -454,65 +464,54 @@ def _fit_block(filters: torch.Tensor, shape: tuple[int, int], n_starts: int) -> 
     targets = filters / largest
     norms = torch.linalg.vector_norm(targets, dim=1, keepdim=True)
     targets = targets / norms
-    starts = _spectral_starts(targets, shape, n_starts)
-    ends, sse = _levenberg_marquardt(
-        starts.flatten(0, 1), targets.repeat_interleave(n_starts, dim=0), shape, tolerance=1e-7, max_iterations=100
-    )
-    best = ends.unflatten(0, (-1, n_starts))[torch.arange(len(targets)), sse.reshape(-1, n_starts).argmin(1)]
-    params, sse = _levenberg_marquardt(best, targets, shape, tolerance=1e-11, max_iterations=300)
-    _, _, _, coefficients = _normal_equations(params, targets, *_pixel_grid(shape, params))
-    variance = sse / max(targets.shape[1] - 8, 1)
 
-    record = _describe(params.cpu().numpy(), coefficients.cpu().numpy(), shape)
-    record |= _standard_errors(params, coefficients, variance, shape)
-    low, high = _bounds(shape, params)
+    bounds = low, high = _bounds(shape, targets)
+    starts = _spectral_starts(targets, shape, n_starts)
+    repeated = targets.repeat_interleave(n_starts, dim=0)
+    ends, sse = _levenberg_marquardt(starts.flatten(0, 1), repeated, shape, bounds, tolerance=1e-4, max_iterations=50)
+    best = sse.reshape(-1, n_starts).argmin(1) + n_starts * torch.arange(len(targets), device=sse.device)
+    params, sse = _levenberg_marquardt(ends[best], targets, shape, bounds, tolerance=1e-11, max_iterations=300)
+
+    coefficients = _coefficients(params, targets, shape)
+    values = _values(params, coefficients)
+    variance = sse / (targets.shape[1] - 8)
+    errors = _standard_errors(params, coefficients, variance, shape)
+    limit = low, torch.cat([high[:3], low[3:4], high[4:]])  # the frequency held at its lower bound
+    limit_params, limit_sse = _levenberg_marquardt(params, targets, shape, limit, tolerance=1e-9, max_iterations=300)
+    limit_values = _values(limit_params, _coefficients(limit_params, targets, shape))
+    ratio = ((limit_sse - sse) / variance).cpu().numpy()
+    errors = _widened(errors, limit_values - values, ratio)
+
+    scale = (largest * norms)[:, 0].cpu().numpy()
+    amplitude = _ESTIMATES.index("amplitude")
+    values[:, amplitude] *= scale
+    errors[:, amplitude] *= scale
+    record = _describe(values, shape) | dict(zip(_ERRORS, errors.T, strict=True))
     record["r2"] = (1 - sse).clamp_min(0).cpu().numpy()
     record["at_bound"] = ((params <= low) | (params >= high)).any(1).cpu().numpy()
-    record["unidentifiable"] = record["nx_se"] > MAX_NX_ERROR * record["nx"]
-    scale = (largest * norms)[:, 0].cpu().numpy()
-    record["amplitude"] = record["amplitude"] * scale
-    record["amplitude_se"] = record["amplitude_se"] * scale
+    record["unidentifiable"] = record["nx"] <= _NORMAL_975 * record["nx_se"]
     record["reason"] = np.full(len(filters), "")
-    return np.rec.fromarrays([record[name] for name in _FIT.names], dtype=_FIT)
+    return np.rec.fromarrays([record[name] for name in _FIT.names or ()], dtype=_FIT)
 
 
-def _describe(params: np.ndarray, coefficients: np.ndarray, shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Translate internal parameters and coefficients into the published fields."""
-    x, y, theta, *logarithms = params.T
+def _coefficients(params: torch.Tensor, targets: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    return _normal_equations(params, targets, *_pixel_grid(shape, params))[3]
+
+
+def _values(params: torch.Tensor, coefficients: torch.Tensor) -> np.ndarray:
+    """Return the fields ``_ESTIMATES``, (n, 10), with orientation and phase not yet brought into their ranges."""
+    x, y, theta, *logarithms = params.cpu().numpy().T
     frequency, sigma_x, sigma_y = np.exp(logarithms)
-    theta_deg = np.degrees(theta)
-    orientation = np.mod(90 - theta_deg, 180)
-    orientation = np.where(orientation == 180, 0.0, orientation)  # np.mod rounds up just below zero
-    # θ and θ + 180° are one orientation, but reverse u and with it the sign of the phase
-    reversed_wave = np.round((theta_deg - (90 - orientation)) / 180) % 2 == 1
-    phase = np.degrees(np.arctan2(-coefficients[:, 1], coefficients[:, 0])) * np.where(reversed_wave, -1, 1)
+    a, b = coefficients.cpu().numpy().T
+    orientation, phase = 90 - np.degrees(theta), np.degrees(np.arctan2(-b, a))
     nx, ny = sigma_x * frequency, sigma_y * frequency
-    inside = _envelope_inside(x, y, np.radians(90 - orientation), sigma_x, sigma_y, shape)
-    with np.errstate(divide="ignore"):  # low-pass filters have no lower limit: an infinite number of octaves
-        frequency_bandwidth = np.log2(_TAU * nx + _HALF_HEIGHT) - np.log2(np.maximum(_TAU * nx - _HALF_HEIGHT, 0))
-    return {
-        "x": x,
-        "y": y,
-        "orientation_deg": orientation,
-        "frequency": frequency,
-        "sigma_x": sigma_x,
-        "sigma_y": sigma_y,
-        "amplitude": np.hypot(*coefficients.T),
-        "signed_phase_deg": phase,
-        "phase_deg": 90 - np.abs(np.abs(phase) - 90),
-        "nx": nx,
-        "ny": ny,
-        "frequency_bandwidth": frequency_bandwidth,
-        "orientation_bandwidth_deg": 2 * np.degrees(np.arctan(_HALF_HEIGHT / (_TAU * ny))),
-        "envelope_inside": inside,
-        "truncated": inside < MIN_INSIDE,
-    }
+    return np.stack([x, y, orientation, frequency, sigma_x, sigma_y, np.hypot(a, b), phase, nx, ny], axis=1)
 
 
 def _standard_errors(
     params: torch.Tensor, coefficients: torch.Tensor, variance: torch.Tensor, shape: tuple[int, int]
-) -> dict[str, np.ndarray]:
-    """Return the square roots of the diagonal of variance · (JᵀJ)⁻¹, in the published units.
+) -> np.ndarray:
+    """Return the square roots of the diagonal of variance · (JᵀJ)⁻¹ as the fields ``_ERRORS``, (n, 10).
 
     J is first scaled to unit columns. An eigenvalue below the resolution of float64 counts as that resolution, so that
     what the pixels do not determine gets a very large standard error rather than none.
@@ -521,28 +520,48 @@ def _standard_errors(
     norms = torch.linalg.vector_norm(jacobian, dim=2, keepdim=True).clamp_min(torch.finfo(params.dtype).tiny)
     unit = jacobian / norms
     eigenvalues, vectors = torch.linalg.eigh(unit @ unit.mT)
-    roots = (vectors / norms) / eigenvalues.clamp_min(torch.finfo(params.dtype).eps).sqrt()[:, None]
+    roots = vectors / norms / eigenvalues.clamp_min(torch.finfo(params.dtype).eps).sqrt()[:, None]
     roots = (roots * variance.sqrt()[:, None, None]).cpu().numpy()  # covariance = roots @ roots.T
-    x, y, theta, log_f, log_sx, log_sy, log_a, phase = np.moveaxis(roots, 1, 0)
-    _, _, _, frequency, sigma_x, sigma_y = np.exp(params.cpu().numpy()).T
-    amplitude = np.hypot(*coefficients.cpu().numpy().T)
+    log_nx, log_ny = roots[:, 3] + roots[:, 4], roots[:, 3] + roots[:, 5]
+    sizes = np.linalg.norm(np.concatenate([roots, log_nx[:, None], log_ny[:, None]], axis=1), axis=2)
+    units = _values(params, coefficients)  # d value = value · d log value, apart from places and angles
+    units[:, :2] = 1.0
+    units[:, [_ESTIMATES.index("orientation_deg"), _ESTIMATES.index("signed_phase_deg")]] = np.degrees(1.0)
+    return sizes * units
 
-    def size(root: np.ndarray) -> np.ndarray:
-        return np.linalg.norm(root, axis=1)
 
-    errors = (
-        size(x),
-        size(y),
-        np.degrees(size(theta)),
-        frequency * size(log_f),
-        sigma_x * size(log_sx),
-        sigma_y * size(log_sy),
-        amplitude * size(log_a),
-        np.degrees(size(phase)),
-        sigma_x * frequency * size(log_sx + log_f),
-        sigma_y * frequency * size(log_sy + log_f),
+def _widened(errors: np.ndarray, to_limit: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """Widen the standard errors of fits whose likelihood ratio does not exclude the limit of a vanishing nx."""
+    phase = _ESTIMATES.index("signed_phase_deg")
+    to_limit = np.abs(to_limit)
+    to_limit[:, phase] = np.minimum(to_limit[:, phase], 360 - to_limit[:, phase])
+    implied = to_limit / np.sqrt(np.maximum(ratio, np.finfo(float).eps))[:, None]
+    return np.where((ratio < _NORMAL_975**2)[:, None], np.maximum(errors, implied), errors)
+
+
+def _describe(values: np.ndarray, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Name the values, bring angles into their ranges and add what follows from them."""
+    fields = dict(zip(_ESTIMATES, values.T, strict=True))
+    orientation = np.mod(fields["orientation_deg"], 180)
+    orientation = np.where(orientation == 180, 0.0, orientation)  # np.mod rounds up just below zero
+    # half a turn gives the same orientation, but reverses u and with it the sign of the phase
+    half_turns = np.round((fields["orientation_deg"] - orientation) / 180)
+    phase = np.where(half_turns % 2 == 1, -fields["signed_phase_deg"], fields["signed_phase_deg"])
+    nx, ny = fields["nx"], fields["ny"]
+    with np.errstate(divide="ignore"):  # low-pass filters have no lower limit: an infinite number of octaves
+        frequency_bandwidth = np.log2(_TAU * nx + _HALF_HEIGHT) - np.log2(np.maximum(_TAU * nx - _HALF_HEIGHT, 0))
+    inside = _envelope_inside(
+        fields["x"], fields["y"], np.radians(90 - orientation), fields["sigma_x"], fields["sigma_y"], shape
     )
-    return dict(zip(_ERRORS, errors, strict=True))
+    return fields | {
+        "orientation_deg": orientation,
+        "signed_phase_deg": phase,
+        "phase_deg": 90 - np.abs(np.abs(phase) - 90),
+        "frequency_bandwidth": frequency_bandwidth,
+        "orientation_bandwidth_deg": 2 * np.degrees(np.arctan(_HALF_HEIGHT / (_TAU * ny))),
+        "envelope_inside": inside,
+        "truncated": inside < MIN_INSIDE,
+    }
 
 
 def _envelope_inside(

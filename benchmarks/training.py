@@ -1,0 +1,144 @@
+"""How soon does each trainer reach the same objective? And how does closed-form training scale?
+
+    python benchmarks/training.py
+
+The problem is that of K-Deep-Simplex: MNIST digits {0, 3, 4, 6, 7} of unit norm, 500 atoms, λ = 0.5, first atoms drawn
+from the data. The unrolled trainer has the published settings (T = 100 layers, Adam at 1e-3, gradient norm clipped at
+1e-4). It takes one pass over the data; the objective that it then stands at is the target. Each peer runs in a process
+of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from _measure import main, measured_in_process, peak_memory, spread
+
+import wlsc
+from wlsc.dictionary import initialize_dictionary
+from wlsc.models import WLSCAutoencoder
+from wlsc.training import ClosedFormTrainer, UnrolledTrainer, train
+
+CLASSES, N_ATOMS, LAM = (0, 3, 4, 6, 7), 500, 0.5
+N_LAYERS, UNROLLED_BATCH = 100, 256
+CLOSED_FORM_BATCH = 2048
+REPEATS = 5
+
+
+def load() -> np.ndarray:
+    return wlsc.load_digits("mnist", CLASSES, unit_norm=True)[0]
+
+
+def started(digits: np.ndarray, seed: int, n_layers: int = N_LAYERS, n_atoms: int = N_ATOMS) -> WLSCAutoencoder:
+    generator = torch.Generator().manual_seed(seed)
+    model = WLSCAutoencoder(digits.shape[1], n_atoms, LAM, n_layers, generator=generator)
+    model.set_dictionary(initialize_dictionary(digits, n_atoms, generator))
+    return model
+
+
+def own_objective(model: WLSCAutoencoder, digits: np.ndarray) -> float:
+    """Mean objective at the network's own codes."""
+    with torch.no_grad():
+        total = sum(float(model.loss(batch)) * len(batch) for batch in torch.as_tensor(digits).split(4096))
+    return total / len(digits)
+
+
+def exact_objective(dictionary: np.ndarray, digits: np.ndarray) -> float:
+    """Mean objective at exact codes: what the dictionary is worth, whoever encodes."""
+    return float(wlsc.objective(digits, dictionary, wlsc.infer_codes(digits, dictionary, LAM), LAM))
+
+
+@measured_in_process
+def unrolled(seed: int) -> dict[str, Any]:
+    digits = load()
+    model = started(digits, seed)
+    before = peak_memory()
+    start = time.perf_counter()
+    train(UnrolledTrainer(model, learning_rate=1e-3, clip_norm=1e-4), digits, 1, UNROLLED_BATCH, seed, show_progress=True)
+    seconds = time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "memory_bytes": peak_memory() - before,
+        "own_objective": own_objective(model, digits),
+        "exact_objective": exact_objective(model.dictionary.detach().numpy(), digits),
+    }
+
+
+@measured_in_process
+def closed_form(seed: int, n_epochs: int = 2) -> dict[str, Any]:
+    """Time stamps of every update, and what each dictionary is worth, evaluated when the clock has stopped."""
+    digits = load()
+    train(ClosedFormTrainer(started(digits, seed)), digits[:4096], 1, CLOSED_FORM_BATCH, seed)  # compiles what is compiled
+    model = started(digits, seed)
+    trainer, stamps, dictionaries = ClosedFormTrainer(model), [], []
+    order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(seed))
+    before = peak_memory()
+    start, paused = time.perf_counter(), 0.0
+    for _ in range(n_epochs):
+        for rows in order.split(CLOSED_FORM_BATCH):
+            trainer.step(torch.as_tensor(digits[rows.numpy()]))
+            pause = time.perf_counter()
+            stamps.append(pause - start - paused)
+            dictionaries.append(model.dictionary.detach().numpy().copy())
+            paused += time.perf_counter() - pause
+    memory = peak_memory() - before
+    return {
+        "seconds": stamps,
+        "objectives": [exact_objective(dictionary, digits) for dictionary in dictionaries],
+        "memory_bytes": memory,
+    }
+
+
+@measured_in_process
+def one_pass(n_samples: int, n_atoms: int) -> dict[str, Any]:
+    digits = np.tile(load(), (2, 1))[:n_samples]
+    model = started(digits, 0, n_layers=1, n_atoms=n_atoms)
+    train(ClosedFormTrainer(model), digits[:4096], 1, CLOSED_FORM_BATCH, 0)
+    model = started(digits, 0, n_layers=1, n_atoms=n_atoms)
+    start = time.perf_counter()
+    train(ClosedFormTrainer(model), digits, 1, CLOSED_FORM_BATCH, 0)
+    return {"seconds": time.perf_counter() - start}
+
+
+def time_to(target: float, run: dict[str, Any]) -> float:
+    """First time stamp at which the objective is at or below the target."""
+    reached = [seconds for seconds, value in zip(run["seconds"], run["objectives"], strict=True) if value <= target]
+    if not reached:
+        raise RuntimeError(f"closed-form training must reach {target}, got {min(run['objectives'])} at best")
+    return reached[0]
+
+
+def measure() -> dict[str, Any]:
+    paper = unrolled(0)
+    ours = [closed_form(seed) for seed in range(REPEATS)]
+    # the harder of the two targets: the network's own objective, or what its dictionary is worth to an exact encoder
+    target = min(paper["own_objective"], paper["exact_objective"])
+    times = [time_to(target, run) for run in ours]
+    monotone = [all(b <= a for a, b in pairwise(run["objectives"])) for run in ours]
+    sizes = {str(n): [one_pass(n, N_ATOMS)["seconds"] for _ in range(3)] for n in (8_000, 16_000, 32_000, 64_000)}
+    atoms = {str(m): [one_pass(16_000, m)["seconds"] for _ in range(3)] for m in (125, 250, 500, 1_000)}
+    return {
+        "problem": {"data": "mnist", "classes": list(CLASSES), "n_atoms": N_ATOMS, "lam": LAM},
+        "unrolled": paper | {"n_layers": N_LAYERS, "batch_size": UNROLLED_BATCH, "epochs": 1},
+        "closed_form": {
+            "batch_size": CLOSED_FORM_BATCH,
+            "seconds_to_target": spread(times),
+            "seconds_of_one_pass": spread([run["seconds"][len(run["seconds"]) // 2 - 1] for run in ours]),
+            "objective_after_one_pass": spread([run["objectives"][len(run["seconds"]) // 2 - 1] for run in ours]),
+            "memory_bytes": spread([run["memory_bytes"] for run in ours]),
+            "objective_never_rose": all(monotone),
+            "curve": {name: ours[0][name] for name in ("seconds", "objectives")},
+        },
+        "target": target,
+        "times_sooner": spread([paper["seconds"] / seconds for seconds in times]),
+        "seconds_of_one_pass_by_n_samples": {n: spread(seconds) for n, seconds in sizes.items()},
+        "seconds_of_one_pass_by_n_atoms": {m: spread(seconds) for m, seconds in atoms.items()},
+    }
+
+
+if __name__ == "__main__":
+    main("training", measure)

@@ -1,0 +1,98 @@
+"""The built book, and what a change would run again: Snakemake is asked in a copy, and runs nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.conftest import NOTEBOOKS, REPOSITORY
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_a_notebook_was_executed_to_its_end_without_an_error(quick_book, page):
+    cells = nbformat.read(quick_book / "notebooks" / f"{page}.ipynb", as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    outputs = [output for cell in code for output in cell.outputs]
+    assert all(cell.execution_count for cell in code if cell.source.strip())
+    assert outputs
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_an_executed_notebook_holds_no_path_of_this_machine(quick_book, page):
+    text = (quick_book / "notebooks" / f"{page}.ipynb").read_text(encoding="utf-8")
+    assert str(REPOSITORY) not in text
+    assert str(Path.home()) + os.sep not in text
+
+
+@pytest.fixture
+def copy(quick_book: Path, tmp_path: Path) -> Path:
+    """The repository with what was built in it, its times kept, in a place where it can be changed."""
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", "html", "src", "runs", "figures", "lock", "screenshots", "__pycache__"
+    )
+    target = tmp_path / "copy"
+    shutil.copytree(REPOSITORY, target, ignore=ignored)
+    (target / "_build/quick/html").mkdir()
+    shutil.copy2(quick_book / "html" / "index.html", target / "_build/quick/html")
+    return target
+
+
+def planned(folder: Path) -> set[str]:
+    """What Snakemake would do: names of rules, with the notebook or training they are for."""
+    command = [
+        str(Path(sys.executable).with_name("snakemake")),
+        "--cores",
+        "1",
+        "--dry-run",
+        "--config",
+        "profile=quick",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    said = done.stdout + done.stderr
+    assert ("Nothing to be done" in said) != ("localrule" in said)
+    jobs = re.findall(r"^localrule (\w+):(.*?)(?=^\S|\Z)", said, flags=re.MULTILINE | re.DOTALL)
+    names = (re.search(r"wildcards: name=(\w+)", details) for _, details in jobs)
+    return {f"{rule} {name[1]}" if name else rule for (rule, _), name in zip(jobs, names, strict=True)} - {"book"}
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+def test_nothing_is_done_again_without_a_change(copy):
+    assert planned(copy) == set()
+
+
+def test_an_edited_notebook_runs_again_with_those_that_need_it(copy):
+    append(copy / "book" / "unrolling.md", "\nOne more sentence.\n")
+    assert planned(copy) == {"execute unrolling", "build"}
+    append(copy / "book" / "figure_1a.md", "\nOne more sentence.\n")
+    assert planned(copy) == {"execute unrolling", "execute figure_1a", "execute start", "build"}
+
+
+def test_an_edited_plot_trains_nothing_and_an_edited_page_runs_nothing(copy):
+    append(copy / "book" / "glossary.md", "\nOne more sentence.\n")
+    append(copy / "wlsc" / "cli.py", "\n# Commands decide no number.\n")
+    assert planned(copy) == {"build"}
+    append(copy / "wlsc" / "plots.py", "\n# A comment.\n")
+    assert planned(copy) == {f"execute {page}" for page in NOTEBOOKS} | {"build"}
+
+
+def test_an_edited_model_trains_what_uses_it(copy):
+    append(copy / "wlsc" / "models" / "sparse_coding.py", "\n# A comment.\n")
+    assert {job for job in planned(copy) if job.startswith("train")} == {"train natural_sparse_coding"}
+
+
+def test_an_edited_configuration_trains_and_runs_what_reads_it(copy):
+    append(copy / "book" / "experiments" / "quick" / "digits_wlsc.toml", "\n# A comment.\n")
+    assert planned(copy) == {"train digits_wlsc", "execute figure_1b", "execute start", "build"}

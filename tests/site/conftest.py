@@ -1,0 +1,58 @@
+"""A browser, and a server for the built site that listens on this machine only."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import UNDER_CI
+
+#: A browser in a container or a virtual machine, which talks to nobody but the server.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output clean; failed requests are seen by the browser."""
+
+
+@pytest.fixture(scope="session")
+def site(quick_book: Path) -> Iterator[str]:
+    """Address of the built site."""
+    handler = functools.partial(QuietHandler, directory=str(quick_book / "html"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, object]:
+    """The system's Chromium, or one that playwright fetches."""
+    system = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if system:
+        return {"executable_path": system, "args": FLAGS}
+    command = [sys.executable, "-m", "playwright", "install", "chromium"]
+    fetched = subprocess.run(command, capture_output=True, text=True)
+    if fetched.returncode != 0:
+        message = (
+            f"NOT TESTED: there is no Chromium, and playwright could not fetch one ({fetched.stderr.strip()[-200:]})"
+        )
+        pytest.fail(message) if UNDER_CI else pytest.skip(message)
+    return {"args": FLAGS}

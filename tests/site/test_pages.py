@@ -1,0 +1,101 @@
+"""Every page of the built site in a browser: nothing fails, nothing comes from elsewhere, nothing leaves the screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.conftest import PAGES
+
+WIDTHS = {"desktop": 1280, "phone": 390}
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=WIDTHS)
+def width(request: pytest.FixtureRequest) -> int:
+    return WIDTHS[request.param]
+
+
+@pytest.fixture
+def faults() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def reader(browser: Browser, site: str, scheme: str, width: int, faults: list[str]) -> Page:
+    """A page that takes down whatever goes wrong in it."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    page.on(
+        "response", lambda response: faults.append(f"{response.status}: {response.url}") if not response.ok else None
+    )
+    page.on(
+        "request", lambda request: faults.append(f"outside: {request.url}") if is_outside(request.url, site) else None
+    )
+    yield page
+    context.close()
+
+
+def is_outside(url: str, site: str) -> bool:
+    return not url.startswith((site, "data:", "blob:"))
+
+
+def background(page: Page) -> float:
+    """Brightness of the page's background, 0 to 255."""
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    red, green, blue = (float(part) for part in colour.strip("rgba()").split(",")[:3])
+    return (red + green + blue) / 3
+
+
+@pytest.mark.parametrize("name", [*PAGES, "index", "search", "genindex"])
+def test_a_page_is_whole(
+    reader: Page, site: str, scheme: str, width: int, faults: list[str], quick_book: Path, name: str
+):
+    reader.goto(f"{site}{name}.html", wait_until="networkidle")
+    assert not faults
+    assert reader.evaluate("document.documentElement.dataset.theme") == scheme
+    assert (background(reader) > 127) == (scheme == "light")
+    assert reader.evaluate("document.documentElement.scrollWidth") <= width
+    assert reader.evaluate("[...document.images].filter(image => !image.naturalWidth).map(image => image.src)") == []
+    assert reader.locator("mjx-merror, .problematic, .system-message").count() == 0
+    folder = quick_book / "screenshots"
+    folder.mkdir(exist_ok=True)
+    reader.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
+
+
+def test_mathematics_is_typeset(browser: Browser, site: str):
+    page = browser.new_page()
+    page.goto(f"{site}equations.html", wait_until="networkidle")
+    assert page.locator("mjx-container").count() > 10
+    page.close()
+
+
+def test_the_reader_can_choose_the_colours(browser: Browser, site: str):
+    page = browser.new_page(color_scheme="light")
+    page.goto(f"{site}start.html", wait_until="networkidle")
+    button = page.locator("button.theme-switch-button:visible").first
+    seen = set()
+    for _ in range(3):
+        button.click()
+        seen.add(background(page) > 127)
+    assert seen == {True, False}
+    page.close()
+
+
+def test_search_finds_a_page(browser: Browser, site: str):
+    page = browser.new_page()
+    page.goto(f"{site}search.html?q=simplex", wait_until="networkidle")
+    page.wait_for_selector("#search-results li a")
+    assert "glossary.html" in " ".join(
+        page.locator("#search-results li a").evaluate_all("links => links.map(a => a.href)")
+    )
+    page.close()
