@@ -105,8 +105,8 @@ rule build:
         rm -rf {OUT}/src {OUT}/site
         mkdir -p {OUT}/src
         cp -r {{input.pages}} {{input.notebooks}} book/_static {OUT}/figures {OUT}/src
-        jupyter-book build {OUT}/src --config _config.yml --path-output {OUT}/site -W -n --keep-going >{{log}} 2>&1 \\
-            || {{{{ cat {{log}} >&2; exit 1; }}}}
+        NO_COLOR=1 jupyter-book build {OUT}/src --config _config.yml --path-output {OUT}/site -W -n --keep-going \\
+            >{{log}} 2>&1 || {{{{ grep -E "WARNING|ERROR" {{log}} >&2 || cat {{log}} >&2; exit 1; }}}}
         rm -rf {OUT}/html
         mv {OUT}/site/_build/html {OUT}/html
         rm -rf {OUT}/site

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from wlsc._files import write_text
@@ -72,7 +73,7 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
     partial = folder / "logs" / f"{source.stem}.ipynb"
     start = time.perf_counter()
     try:
-        with _environment(folder):
+        with _environment(folder), TemporaryDirectory() as sockets:
             executed = run_papermill(
                 notebook,
                 partial,
@@ -83,7 +84,8 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
                 stderr_file=sys.stderr,
                 start_timeout=START_TIMEOUT,
                 execution_timeout=cell_timeout,
-                config=Config({"KernelManager": {"transport": "ipc"}}),  # no open port, and none to collide on
+                # Sockets in a folder that only this run sees: no open port, and none that two kernels could take.
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
             )
     except PapermillExecutionError as error:
         raise _failure(source, partial, f"{error.ename}: {error.evalue}") from error
@@ -91,6 +93,8 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
         raise _failure(source, partial, f"it took longer than {cell_timeout} s") from error
     except DeadKernelError as error:
         raise _failure(source, partial, "its kernel died, killed from outside or out of memory") from error
+    except RuntimeError as error:
+        raise _failure(source, partial, f"its kernel did not start ({error})") from error
     duration = time.perf_counter() - start
     if any(_has_error(cell) for cell in executed.cells):
         raise _failure(source, partial, "its output is an error, which no page may show")

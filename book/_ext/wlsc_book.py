@@ -27,6 +27,7 @@ LAST = 900
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive ``measured``, the API reference, and the last touches to every page."""
     app.add_directive("measured", Measured)
+    app.connect("source-read", link_to_executed)
     app.connect("source-read", add_reference)
     app.connect("autodoc-process-docstring", translate_docstring, priority=LAST)
     app.connect("autodoc-skip-member", skip_tuple_fields)
@@ -66,6 +67,16 @@ def describe_run(report: dict[str, Any]) -> str:
 def describe_settings(report: dict[str, Any]) -> str:
     """Say in a few words what a notebook ran with."""
     return f"{report['profile']} profile, {report['device']}, seed {report['seed']}"
+
+
+def link_to_executed(app: Sphinx, page: str, source: list[str]) -> None:
+    """Lead links between chapters, which name the text notebooks, to the executed ones that the site is built from."""
+
+    def executed(link: re.Match[str]) -> str:
+        exists = (Path(app.srcdir) / f"{link[1]}.ipynb").exists()
+        return f"]({link[1]}.ipynb" if exists else link[0]
+
+    source[0] = re.sub(r"\]\((\w+)\.md(?=[#)])", executed, source[0])
 
 
 def add_reference(app: Sphinx, page: str, source: list[str]) -> None:

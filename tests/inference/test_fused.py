@@ -7,9 +7,9 @@ import torch
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 INTERPRETED = DEVICE == "cpu"
 
-# Triton looks at the variable while it decorates kernels, its own library's among them, at the first import and the first
-# launch: it is set for this import and, below, for these tests alone. Without CUDA nothing else in the package or its
-# tests imports Triton, so that no kernel decorated here can meet one decorated otherwise.
+# Triton looks at the variable while it decorates kernels, its own library's among them, at the first import and the
+# first launch: it is set for this import and, below, for these tests alone. Without CUDA nothing else in the package or
+# its tests imports Triton, so that no kernel decorated here can meet one decorated otherwise.
 with pytest.MonkeyPatch.context() as environment:
     if INTERPRETED:
         environment.setenv("TRITON_INTERPRET", "1")
@@ -151,10 +151,10 @@ def test_a_linear_term_that_dwarfs_the_simplex(n_atoms):
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
 @pytest.mark.parametrize(("n_samples", "n_atoms"), [(40, 20), (33, 1), (70, 33)])
 def test_low_precision_moves_the_optimum_no_further_than_its_rounding(n_samples, n_atoms, precision):
-    # After 60 layers these well-conditioned problems are solved. Rounding both operands of z·G by u moves the gradient by
-    # at most 2u ‖|G|‖ ‖z‖ with G centred, and the optimum by that over the least curvature on the simplex. bfloat16
-    # holds 8 significant bits and tf32 11, of which rounding towards zero loses up to one unit in the last place (the
-    # interpreter does so for bfloat16, the matrix units for tf32; the interpreter computes tf32 products in float32).
+    # After 60 layers these well-conditioned problems are solved. Rounding both operands of z·G by u moves the gradient
+    # by at most 2u ‖|G|‖ ‖z‖ with G centred, and the optimum by that over the least curvature on the simplex. bfloat16
+    # holds 8 significant bits and tf32 11; rounding towards zero loses up to one unit in the last of them (as the
+    # interpreter does for bfloat16 and the matrix units for tf32; the interpreter computes tf32 products in float32).
     _, _, gram, linear, step = problem(n_samples, n_atoms, 400, 0.05)
     unit = {"tf32": 2.0**-10, "bfloat16": 2.0**-7}[precision]
     off_simplex = np.eye(n_atoms) - 1 / n_atoms
@@ -219,5 +219,5 @@ def test_threshold_from_any_start(scale, offset):
     exact = sorted_threshold(values.astype(np.float64))
     found = torch.empty(6, device=DEVICE)
     start = torch.tensor(exact + offset, dtype=torch.float32, device=DEVICE)
-    _threshold_kernel[(6,)](torch.from_numpy(values).to(DEVICE), start, found, 50, WIDTH=64)
+    _threshold_kernel[(6,)](torch.from_numpy(values).to(DEVICE), start, found, 50, WIDTH=64, enable_fp_fusion=True)
     np.testing.assert_allclose(found.cpu().numpy(), exact, rtol=2e-6, atol=2e-6)

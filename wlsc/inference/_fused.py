@@ -1,19 +1,19 @@
 """All layers of the unrolled network in Triton, for float32 codes on CUDA.
 
-Up to 1,024 atoms, one program carries a tile of samples through all layers (`_layers_kernel`); beyond that, each layer
-is a tiled matrix product (`_step_kernel`) and a projection (`_project_kernel`). Both solve an equal problem that rounds
-better: since the codes sum to one, the Gram matrix can be centred, G − w1ᵀ − 1wᵀ + mean(w) with w the mean of its rows,
-if w is taken off the linear term too; what remains is a constant per sample, which the projection ignores. Only the
-first layer starts from codes that do not sum to one: z₀ = 0, so that it needs no product.
+Up to 1,024 atoms, one program carries a tile of samples through all layers (`_layers_kernel`); beyond that, each
+layer is a tiled matrix product (`_step_kernel`) and a projection (`_project_kernel`). Both solve an equal problem
+that rounds better: since codes sum to one, the Gram matrix can be centred, G − w1ᵀ − 1wᵀ + mean(w) with w the mean
+of its rows, if w is taken off the linear term as well; the rest is a constant per sample, which the projection
+ignores. Only z₀ = 0 does not sum to one, and the first layer needs no product.
 
-What one Hopper processor can do, as an estimate: a tile of R samples and M atoms keeps its codes, linear term and
-accumulator in float32 in registers, 12 R·M bytes: 192 KB of the 256 KB register file at R·M = 16,384, which gives R = 32
-at M = 512; two buffers of 32 Gram rows in bfloat16 take 64 KB of shared memory. Each layer streams from L2 the Gram rows
-of the atoms that any sample of the tile uses. If it is all of them, that is R operations per byte, or about 175 TFLOP/s
-(22 % of a bfloat16 rate of 790 TFLOP/s) at 5.5 TB/s and R = 32. Half as many bytes per sample with R = 64 would need
-codes in bfloat16, whose rounding takes them off the simplex: the objective on MNIST then moves by 7e-4. Skipping unused
-rows is exact and saves more: samples are sorted by their largest linear term, so that a tile shares its atoms, and on
-MNIST (500 atoms, 100 layers) a tile then uses 30 % of them on average, 8 % in the last layer.
+An estimate for one Hopper processor. A tile of R samples and M atoms keeps codes, linear term and accumulator in
+float32 in registers: 12·R·M bytes, 192 of the 256 KB at R = 32, M = 512; two buffers of 32 Gram rows in bfloat16
+take 64 KB of shared memory. Each layer streams the Gram matrix from L2, which allows R operations per byte: about
+175 TFLOP/s, 22 % of a bfloat16 rate of 790 TFLOP/s, at 5.5 TB/s and R = 32. R = 64 would double that but needs
+codes in bfloat16, whose rounding takes them off the simplex (the objective on MNIST moves by 7e-4). What is skipped
+instead costs no accuracy: rows of atoms that no sample of the tile uses. Samples are sorted by their largest linear
+term, so that a tile shares its atoms; on MNIST (500 atoms, λ = 0.5, 100 layers) it then reads about a quarter of
+the rows, 8 % in the last layer.
 """
 
 from __future__ import annotations
@@ -155,11 +155,11 @@ def _tangent(values: tl.tensor, threshold: tl.tensor) -> tuple[tl.tensor, tl.ten
 def _simplex_threshold(values: tl.tensor, start: tl.tensor) -> tl.tensor:
     """Threshold τ of each row with Σ max(v − τ, 0) = 1, by Newton's method from ``start``.
 
-    The sum falls with τ and is convex and piecewise linear, so that its tangent at any τ below some value meets 1 at the
-    solution or left of it; max(v) − 1 lies there too, and takes over where ``start`` is above all values. From the left,
-    τ only rises and S only shrinks; the tangent depends on S alone, so that a τ which leaves S as it is is the solution.
-    The loop therefore ends after at most as many steps as there are values; rounding cannot make it cycle, because τ
-    is never allowed to fall.
+    The sum falls with τ, convex and piecewise linear, so that its tangent at any τ below some value reaches 1 at
+    the solution or left of it; max(v) − 1 lies there too, and takes over where ``start`` is above all values. From
+    the left τ only rises and the support S only shrinks. The tangent depends on S alone: a step that leaves S as it
+    was is the last. The loop therefore ends, at the solution, after at most as many steps as there are values;
+    rounding cannot make it cycle, because τ is never allowed to fall.
     """
     threshold, count = _tangent(values, start)
     if tl.min(count, 0) == 0:
@@ -191,8 +191,8 @@ def _layers_kernel(
 ) -> None:
     """All layers for the samples order[ROWS·tile : ROWS·(tile + 1)].
 
-    Registers cannot be indexed by block, which the matrix product needs of its left operand: z goes through ``operand``,
-    a few tens of KB per tile that stay in cache, as one column of ROWS numbers per atom in use. ``used`` lists these atoms.
+    The matrix product needs its left operand in blocks, and registers cannot be indexed: z goes through ``operand``, a
+    few tens of KB per tile that stay in cache, as a column of ROWS numbers for each atom in use; ``used`` lists them.
     """
     tile = tl.program_id(0).to(tl.int64)
     place = tl.minimum(tile * ROWS + tl.arange(0, ROWS), n_samples - 1)  # the last tile repeats its last sample

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import torch
 
 from wlsc.problem import quadratic_terms
 from wlsc.simplex import project_last
+
+#: The fused layers round their products as torch is told to round those of float32 matrices.
+_FUSED_PRECISION = {"highest": "float32", "high": "tf32", "medium": "bfloat16"}
+
+#: Bytes of shared memory that the fused layers need: data-centre GPUs since the A100 have them.
+_FUSED_SHARED_MEMORY = 140_000
 
 
 def spectral_step_size(dictionary: torch.Tensor) -> torch.Tensor:
@@ -81,7 +88,25 @@ def encode_unrolled(
     step_size: torch.Tensor | float | None = None,
     n_differentiated: int | None = None,
 ) -> torch.Tensor:
-    """Codes of ``patches`` after ``n_layers`` layers; see `unroll`. The step is 1/σ_max(A)² by default."""
+    """Codes of ``patches`` after ``n_layers`` layers; see `unroll`. The step is 1/σ_max(A)² by default.
+
+    On CUDA, where no gradient is asked for and Triton is installed, one fused kernel computes all layers, in the
+    precision that `torch.set_float32_matmul_precision` names: "highest" is float32, "high" TF32, "medium" bfloat16.
+    """
     step = spectral_step_size(dictionary) if step_size is None else step_size
     gram, linear = quadratic_terms(patches, dictionary, lam)
+    if _can_be_fused(gram, linear, step):
+        from wlsc.inference._fused import fused_unroll
+
+        return fused_unroll(gram, linear, n_layers, step, _FUSED_PRECISION[torch.get_float32_matmul_precision()])
     return unroll(gram, linear, n_layers, step, n_differentiated)
+
+
+def _can_be_fused(gram: torch.Tensor, linear: torch.Tensor, step_size: torch.Tensor | float) -> bool:
+    tensors = [tensor for tensor in (gram, linear, step_size) if isinstance(tensor, torch.Tensor)]
+    if not linear.is_cuda or linear.dtype != torch.float32 or find_spec("triton") is None:
+        return False
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return False
+    properties = torch.cuda.get_device_properties(linear.device)
+    return getattr(properties, "shared_memory_per_block_optin", 0) >= _FUSED_SHARED_MEMORY
