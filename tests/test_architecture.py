@@ -94,9 +94,9 @@ def is_private(name: str) -> bool:
     return any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
 
 
-@pytest.mark.parametrize("page", NOTEBOOKS)
-def test_a_notebook_reaches_no_private_name(page):
-    code = read_code(read_notebook(REPOSITORY / "book" / f"{page}.md"))
+@pytest.mark.parametrize("chapter", NOTEBOOKS)
+def test_a_notebook_reaches_no_private_name(chapter):
+    code = read_code(read_notebook(REPOSITORY / "book" / f"{chapter}.md"))
     attributes = {node.attr for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)}
     assert not [name for name in imported_names(code) if is_private(name)]
     assert not [name for name in attributes if is_private(name)]

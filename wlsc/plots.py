@@ -98,21 +98,21 @@ def bipartite_graphs(
     x_label: str = "feature 1",
     y_label: str = "feature 2",
 ) -> Figure:
-    """Draw samples (n, 2), atoms (m, 2) and, as edges, codes (n, m): one panel per entry, edges as wide as their code."""
-    figure, axes = _axes(len(panels), width=3.1 * len(panels), height=3.4, sharex=True, sharey=True)
+    """Draw samples (n, 2), atoms (m, 2) and codes (n, m) as edges of their width, one panel per entry."""
+    figure, axes = _axes(len(panels), width=3.4 * len(panels), height=3.7, sharex=True, sharey=True)
+    figure.set_layout_engine("compressed")
     for axis, (title, (samples, atoms, codes)) in zip(axes, panels.items(), strict=True):
         rows, columns = np.nonzero(codes > 1e-6)
         edges = np.stack([samples[rows], atoms[columns]], axis=1)
-        axis.add_collection(
-            LineCollection(list(edges), linewidths=1.5 * codes[rows, columns], colors="#7A7A7A", zorder=1)
-        )
-        axis.scatter(*samples.T, s=7, color=COLOURS["WLSC"], label="samples", zorder=2)
+        widths = 1.8 * codes[rows, columns]
+        axis.add_collection(LineCollection(list(edges), linewidths=widths, colors="#6B6B6B", zorder=1))
+        axis.scatter(*samples.T, s=9, color=COLOURS["WLSC"], linewidth=0, label="samples", zorder=2)
         axis.scatter(
             *atoms.T, s=70, marker="^", color=COLOURS["sparse coding"], edgecolor="white", label="atoms", zorder=3
         )
         axis.set(title=title, xlabel=x_label, aspect="equal")
     axes[0].set_ylabel(y_label)
-    axes[0].legend(loc="lower left", handletextpad=0.2, borderpad=0.1)
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2, handletextpad=0.2)
     return figure
 
 

@@ -20,8 +20,8 @@ from sphinx.util.docutils import SphinxDirective
 
 import wlsc
 
-#: After the theme and every extension that adds to a page.
-LAST = 900
+#: Before and after the theme and every other extension.
+FIRST, LAST = 100, 900
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -33,6 +33,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-skip-member", skip_tuple_fields)
     app.connect("html-page-context", add_provenance, priority=LAST)
     app.connect("html-page-context", mend_page, priority=LAST)
+    app.connect("build-finished", write_index, priority=FIRST)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -40,14 +41,12 @@ class Measured(SphinxDirective):
     """The line that says how long this page's notebook took, as its last run measured it."""
 
     def run(self) -> list[nodes.Node]:
-        """Return the line as a paragraph."""
+        """Return the line as HTML, which a page's description for search engines leaves out."""
         report = read_report(self.env.srcdir, self.env.docname)
         if report is None:
             raise self.error(f"{self.env.docname} has no report of a run to quote")
-        line = nodes.paragraph(classes=["measured"])
-        line += nodes.strong(text="Run time")
-        line += nodes.Text(f" {describe_run(report)}")
-        return [line]
+        line = f'<p class="measured"><strong>Run time</strong> {escape(describe_run(report))}</p>'
+        return [nodes.raw("", line, format="html")]
 
 
 def read_report(srcdir: str | Path, page: str) -> dict[str, Any] | None:
@@ -141,11 +140,37 @@ def add_provenance(
 def mend_page(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Repair what the theme and the bibliography get wrong in the page."""
-    if body := context.get("body"):
-        context["body"] = mend_body(body)
+    """Repair what the theme and the extensions get wrong in a page."""
+    context["body"] = mend_body(context.get("body") or "")
+    if not app.config.ogp_site_url:  # the address of the page is not known then, and a relative one is none
+        context["metatags"] = re.sub(r'<meta property="og:url"[^>]*>\s*', "", context.get("metatags") or "")
 
 
 def mend_body(body: str) -> str:
-    """Return ``body`` without ARIA faults: docutils calls citations a list whose children are no list items."""
-    return re.sub(r'(<div class="[^"]*citation-list[^"]*")\s+role="list"', r"\1", body)
+    """Return ``body`` without a false ARIA role and without dead links.
+
+    docutils calls the bibliography a list, whose children are no list items. viewcode leads back from a listing by the
+    path under which the first name of a module is documented, where others have another.
+    """
+    body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    return re.sub(r'<a class="viewcode-back" [^>]*>.*?</a>', "", body)
+
+
+def write_index(app: Sphinx, exception: Exception | None) -> None:
+    """Write the page that leads from the site's own address to its first page, unless the build failed."""
+    if exception is None:
+        start, title = f"{app.config.root_doc}.html", escape(app.config.html_title)
+        (Path(app.outdir) / "index.html").write_text(
+            f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<link rel="icon" href="_static/favicon.svg">
+<meta http-equiv="refresh" content="0; url={start}">
+</head>
+<body><a href="{start}">{title}</a></body>
+</html>
+""",
+            encoding="utf-8",
+        )

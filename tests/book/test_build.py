@@ -15,9 +15,9 @@ import pytest
 from tests.conftest import NOTEBOOKS, REPOSITORY
 
 
-@pytest.mark.parametrize("page", NOTEBOOKS)
-def test_a_notebook_was_executed_to_its_end_without_an_error(quick_book, page):
-    cells = nbformat.read(quick_book / "notebooks" / f"{page}.ipynb", as_version=4).cells
+@pytest.mark.parametrize("chapter", NOTEBOOKS)
+def test_a_notebook_was_executed_to_its_end_without_an_error(quick_book, chapter):
+    cells = nbformat.read(quick_book / "notebooks" / f"{chapter}.ipynb", as_version=4).cells
     code = [cell for cell in cells if cell.cell_type == "code"]
     outputs = [output for cell in code for output in cell.outputs]
     assert all(cell.execution_count for cell in code if cell.source.strip())
@@ -25,9 +25,9 @@ def test_a_notebook_was_executed_to_its_end_without_an_error(quick_book, page):
     assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
 
 
-@pytest.mark.parametrize("page", NOTEBOOKS)
-def test_an_executed_notebook_holds_no_path_of_this_machine(quick_book, page):
-    text = (quick_book / "notebooks" / f"{page}.ipynb").read_text(encoding="utf-8")
+@pytest.mark.parametrize("chapter", NOTEBOOKS)
+def test_an_executed_notebook_holds_no_path_of_this_machine(quick_book, chapter):
+    text = (quick_book / "notebooks" / f"{chapter}.ipynb").read_text(encoding="utf-8")
     assert str(REPOSITORY) not in text
     assert str(Path.home()) + os.sep not in text
 
@@ -59,8 +59,8 @@ def planned(folder: Path) -> set[str]:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
     said = done.stdout + done.stderr
-    assert ("Nothing to be done" in said) != ("localrule" in said)
-    jobs = re.findall(r"^localrule (\w+):(.*?)(?=^\S|\Z)", said, flags=re.MULTILINE | re.DOTALL)
+    assert ("Nothing to be done" in said) != ("\nrule " in said)
+    jobs = re.findall(r"^rule (\w+):(.*?)(?=^\S|\Z)", said, flags=re.MULTILINE | re.DOTALL)
     names = (re.search(r"wildcards: name=(\w+)", details) for _, details in jobs)
     return {f"{rule} {name[1]}" if name else rule for (rule, _), name in zip(jobs, names, strict=True)} - {"book"}
 

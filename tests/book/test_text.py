@@ -27,17 +27,17 @@ def test_every_page_is_in_the_table_of_contents_once():
     assert len(NOTEBOOKS) >= 6
 
 
-@pytest.mark.parametrize("page", NOTEBOOKS)
-def test_the_round_trip_is_exact(page):
-    path = BOOK / f"{page}.md"
+@pytest.mark.parametrize("chapter", NOTEBOOKS)
+def test_the_round_trip_is_exact(chapter):
+    path = BOOK / f"{chapter}.md"
     config = load_jupytext_config(str(path))
     notebook = jupytext.reads(jupytext.writes(jupytext.read(path, config=config), "ipynb"), "ipynb")
     assert jupytext.writes(notebook, "md:myst", config=config) == path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", NOTEBOOKS)
-def test_every_notebook_can_be_set_in_the_same_way(page):
-    notebook = read_notebook(BOOK / f"{page}.md")
+@pytest.mark.parametrize("chapter", NOTEBOOKS)
+def test_every_notebook_can_be_set_in_the_same_way(chapter):
+    notebook = read_notebook(BOOK / f"{chapter}.md")
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells) == 1
     parameters = read_parameters(notebook)
     assert list(parameters)[:3] == ["profile", "device", "seed"]
@@ -45,18 +45,18 @@ def test_every_notebook_can_be_set_in_the_same_way(page):
     assert [type(parameters[name]) for name in ("device", "seed")] == [str, int]
 
 
-@pytest.mark.parametrize("page", NOTEBOOKS)
-def test_what_a_notebook_needs_is_there(page):
-    notebook = read_notebook(BOOK / f"{page}.md")
+@pytest.mark.parametrize("chapter", NOTEBOOKS)
+def test_what_a_notebook_needs_is_there(chapter):
+    notebook = read_notebook(BOOK / f"{chapter}.md")
     assert set(find_needs(notebook)) <= set(NOTEBOOKS)
     for name in find_configurations(notebook):
         for profile in ("quick", "full"):
-            assert (BOOK / "experiments" / profile / f"{name}.toml").exists(), (page, profile, name)
+            assert (BOOK / "experiments" / profile / f"{name}.toml").exists(), (chapter, profile, name)
 
 
-@pytest.mark.parametrize("page", NOTEBOOKS)
-def test_every_figure_is_captioned_and_has_a_text_for_those_who_cannot_see_it(page):
-    text = (BOOK / f"{page}.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("chapter", NOTEBOOKS)
+def test_every_figure_is_captioned_and_has_a_text_for_those_who_cannot_see_it(chapter):
+    text = (BOOK / f"{chapter}.md").read_text(encoding="utf-8")
     for figure in re.findall(r"```\{figure\} (.*?)```", text, flags=re.DOTALL):
         path, *_ = figure.splitlines()
         caption = [line for line in figure.splitlines()[1:] if line and not line.startswith(":")]

@@ -66,6 +66,7 @@ def test_a_page_is_whole(
     assert (background(reader) > 127) == (scheme == "light")
     assert reader.evaluate("document.documentElement.scrollWidth") <= width
     assert reader.evaluate("[...document.images].filter(image => !image.naturalWidth).map(image => image.src)") == []
+    assert reader.locator("h1:visible").count() == 1
     assert reader.locator("mjx-merror, .problematic, .system-message").count() == 0
     folder = quick_book / "screenshots"
     folder.mkdir(exist_ok=True)

@@ -122,13 +122,7 @@ def fit_gabors(filters: Array, patch_shape: tuple[int, int], n_starts: int = 5) 
     ValueError
         If ``filters`` and ``patch_shape`` do not fit together, or ``n_starts`` is out of range.
     """
-    height, width = _check_shape(patch_shape)
-    values = to_torch("filters", filters, ndim=2, finite=False).detach()
-    if values.shape[1] != height * width:
-        raise ValueError(
-            f"filters must have height * width = {height * width} features for patch_shape {(height, width)}, "
-            f"got shape {tuple(values.shape)}"
-        )
+    values, (height, width) = check_filters(filters, patch_shape, finite=False)
     if check_count("n_starts", n_starts) > _MAX_STARTS:
         raise ValueError(f"n_starts must be at most {_MAX_STARTS}, got {n_starts}")
 
@@ -167,7 +161,7 @@ def gabor(parameters: np.ndarray | Mapping[str, np.ndarray], patch_shape: tuple[
     ValueError
         If a field is missing or ``patch_shape`` is not a pair of positive integers.
     """
-    shape = _check_shape(patch_shape)
+    shape = check_patch_shape(patch_shape)
     params, coefficients = _to_internal(parameters)
     _, _, quadratures = _local_frame(params, *_pixel_grid(shape, params))
     return (coefficients[:, None] @ quadratures)[:, 0].numpy()
@@ -227,19 +221,34 @@ def cramer_rao(
     ValueError
         If a field is missing, a shape is wrong or the variance is negative.
     """
-    shape = _check_shape(patch_shape)
+    shape = check_patch_shape(patch_shape)
     params, coefficients = _to_internal(parameters)
     variance = np.broadcast_to(np.asarray(noise_variance, dtype=float), len(params))
     if not (variance >= 0).all():
         raise ValueError(f"noise_variance must be at least 0, got {noise_variance!r}")
     errors = _standard_errors(params, coefficients, torch.from_numpy(variance.copy()), shape)
-    return np.rec.fromarrays(list(errors.T), names=list(_ERRORS))
+    return np.rec.fromarrays(list(errors.T), dtype=[(name, float) for name in _ERRORS])
 
 
-def _check_shape(patch_shape: tuple[int, int]) -> tuple[int, int]:
+def check_patch_shape(patch_shape: tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width); both must be positive integers."""
     if not hasattr(patch_shape, "__len__") or len(patch_shape) != 2:
         raise ValueError(f"patch_shape must be a pair (height, width), got {patch_shape!r}")
     return check_count("patch_shape[0]", patch_shape[0]), check_count("patch_shape[1]", patch_shape[1])
+
+
+def check_filters(
+    filters: Array, patch_shape: tuple[int, int], finite: bool = True
+) -> tuple[torch.Tensor, tuple[int, int]]:
+    """Return the filters as a tensor and their patch shape; they must agree in the number of pixels."""
+    height, width = check_patch_shape(patch_shape)
+    values = to_torch("filters", filters, ndim=2, finite=finite).detach()
+    if values.shape[1] != height * width:
+        raise ValueError(
+            f"filters must have height * width = {height * width} features for patch_shape {(height, width)}, "
+            f"got shape {tuple(values.shape)}"
+        )
+    return values, (height, width)
 
 
 def _fields(parameters: np.ndarray | Mapping[str, np.ndarray], names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
@@ -286,9 +295,9 @@ def _local_frame(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return u and v, (n, n_pixels), and both quadratures under the envelope, (n, 2, n_pixels)."""
     x0, y0, theta, log_f, log_sx, log_sy = (column[:, None] for column in params.unbind(1))
-    dx, dy = x - x0, y - y0
-    u = theta.cos() * dx + theta.sin() * dy
-    v = theta.cos() * dy - theta.sin() * dx
+    cos, sin, pixels = theta.cos(), theta.sin(), torch.stack([x, y])
+    u = torch.addmm(-cos * x0 - sin * y0, torch.cat([cos, sin], dim=1), pixels)
+    v = torch.addmm(sin * x0 - cos * y0, torch.cat([-sin, cos], dim=1), pixels)
     scaled_u, scaled_v = u * (-log_sx).exp(), v * (-log_sy).exp()
     envelope = torch.exp(-0.5 * torch.addcmul(scaled_u * scaled_u, scaled_v, scaled_v))
     argument = _TAU * log_f.exp() * u
@@ -306,22 +315,21 @@ def _jacobian(
     cosine, sine = quadratures.unbind(1)
     a, b = (column[:, None] for column in coefficients.unbind(1))
     model, conjugate = a * cosine + b * sine, b * cosine - a * sine
-    wave_number = _TAU * log_f.exp()
-    scaled_u, scaled_v = u * (-2 * log_sx).exp() * model, v * (-2 * log_sy).exp() * model
-    across = wave_number * conjugate - scaled_u  # derivative along u; that along v is −scaled_v
-    return torch.stack(
-        [
-            -theta.cos() * across - theta.sin() * scaled_v,
-            theta.cos() * scaled_v - theta.sin() * across,
-            v * across + u * scaled_v,
-            wave_number * u * conjugate,
-            u * scaled_u,
-            v * scaled_v,
-            model,
-            conjugate,
-        ],
-        dim=1,
-    )
+    slope = _TAU * log_f.exp() * conjugate
+    scaled_u, scaled_v = u * model * (-2 * log_sx).exp(), v * model * (-2 * log_sy).exp()
+    across = slope - scaled_u  # derivative along u; that along v is −scaled_v
+    cos, sin = theta.cos(), theta.sin()
+    columns = [
+        -cos * across - sin * scaled_v,
+        cos * scaled_v - sin * across,
+        v * across + u * scaled_v,
+        u * slope,
+        u * scaled_u,
+        v * scaled_v,
+        model,
+        conjugate,
+    ]
+    return torch.stack(columns, dim=1)
 
 
 def _normal_equations(
@@ -470,14 +478,14 @@ def _fit_block(filters: torch.Tensor, shape: tuple[int, int], n_starts: int) -> 
     repeated = targets.repeat_interleave(n_starts, dim=0)
     ends, sse = _levenberg_marquardt(starts.flatten(0, 1), repeated, shape, bounds, tolerance=1e-4, max_iterations=50)
     best = sse.reshape(-1, n_starts).argmin(1) + n_starts * torch.arange(len(targets), device=sse.device)
-    params, sse = _levenberg_marquardt(ends[best], targets, shape, bounds, tolerance=1e-11, max_iterations=300)
+    params, sse = _levenberg_marquardt(ends[best], targets, shape, bounds, tolerance=1e-10, max_iterations=150)
 
     coefficients = _coefficients(params, targets, shape)
     values = _values(params, coefficients)
     variance = sse / (targets.shape[1] - 8)
     errors = _standard_errors(params, coefficients, variance, shape)
     limit = low, torch.cat([high[:3], low[3:4], high[4:]])  # the frequency held at its lower bound
-    limit_params, limit_sse = _levenberg_marquardt(params, targets, shape, limit, tolerance=1e-9, max_iterations=300)
+    limit_params, limit_sse = _levenberg_marquardt(params, targets, shape, limit, tolerance=1e-6, max_iterations=50)
     limit_values = _values(limit_params, _coefficients(limit_params, targets, shape))
     ratio = ((limit_sse - sse) / variance).cpu().numpy()
     errors = _widened(errors, limit_values - values, ratio)
