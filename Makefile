@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONHASHSEED := 0
 
-.PHONY: book full test lint serve bench lock clean
+.PHONY: book full test stress lint serve bench lock clean
 
 book: .venv/book
 	@$(SNAKEMAKE) --config profile=quick
@@ -22,6 +22,9 @@ full: .venv/book
 
 test: .venv/test book lint
 	pytest
+
+stress: .venv/test
+	pytest tests/stress
 
 lint: .venv/test
 	ruff check

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from wlsc._files import write_text
-from wlsc._notebooks import number_cells, parse_parameters, read_notebook, read_parameters
+from wlsc._notebooks import find_configurations, number_cells, parse_parameters, read_notebook, read_parameters
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -100,7 +100,9 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
         raise _failure(source, partial, "its output is an error, which no page may show")
     _publish(executed)
     output = folder / "notebooks" / partial.name
-    write_text(folder / "reports" / f"{source.stem}.json", _report(source, values, duration))
+    write_text(
+        folder / "reports" / f"{source.stem}.json", _report(source, values, duration, _training_times(notebook, folder))
+    )
     write_text(output, json.dumps(executed, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     partial.unlink()
     return output
@@ -156,7 +158,13 @@ def _publish(notebook: NotebookNode) -> None:
     number_cells(notebook)
 
 
-def _report(source: Path, parameters: Mapping[str, Any], duration: float) -> str:
+def _training_times(notebook: NotebookNode, folder: Path) -> dict[str, float]:
+    """Seconds that the trainings which ``notebook`` reads took, as far as their records lie in ``folder``."""
+    records = {name: folder / "trained" / f"{name}.json" for name in find_configurations(notebook)}
+    return {name: json.loads(path.read_text())["duration_s"] for name, path in records.items() if path.exists()}
+
+
+def _report(source: Path, parameters: Mapping[str, Any], duration: float, training_times: Mapping[str, float]) -> str:
     kilobyte = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss differs between the systems
     report = {
         "notebook": source.stem,
@@ -165,6 +173,7 @@ def _report(source: Path, parameters: Mapping[str, Any], duration: float) -> str
         "seed": parameters.get("seed"),
         "parameters": dict(parameters),
         "duration_s": round(duration, 3),
+        "training_s": dict(training_times),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * kilobyte,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(source.parent),

@@ -38,8 +38,11 @@ def _can_be_helped(error: Exception) -> bool:
     """Tell an error in what the user gave, or in the world, from a fault of the program, whose traceback is needed."""
     from wlsc._execution import NotebookError
     from wlsc.datasets.registry import DataError
+    from wlsc.experiments import TrainingInterrupted
+    from wlsc.inference.exact import ConvergenceError
 
-    return isinstance(error, ValueError | OSError | NotebookError | DataError)
+    known = (ValueError, OSError, NotebookError, DataError, TrainingInterrupted, ConvergenceError)
+    return isinstance(error, known)
 
 
 @data.command("list")
@@ -88,7 +91,7 @@ def train(
     from wlsc.experiments import read_config
     from wlsc.experiments import run as run_experiment
 
-    given = {name: value for name, value in (("seed", seed), ("device", device)) if value is not None}
+    given: dict[str, Any] = {name: value for name, value in (("seed", seed), ("device", device)) if value is not None}
     run = run_experiment(dataclasses.replace(read_config(configuration), **given), show_progress=True)
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -155,10 +158,10 @@ def execute(
 
 @app.command()
 def times(folder: Annotated[Path, typer.Argument(help="Folder of a build, such as _build/quick.")]) -> None:
-    """Say how long each notebook of a build took, and where to open the site."""
-    reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "reports").glob("*.json"))]
-    width = max((len(report["notebook"]) for report in reports), default=0)
-    for report in reports:
-        memory = report["peak_memory_bytes"] / 2**30
-        typer.echo(f"{report['notebook']:{width}}  {report['duration_s']:7.1f} s  {memory:5.2f} GiB")
+    """Say how long each training and each notebook of a build took, and where to open the site."""
+    trained = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (folder / "trained").glob("*.json")}
+    run = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (folder / "reports").glob("*.json")}
+    for kind, records in (("training", trained), ("notebook", run)):
+        for name, record in sorted(records.items()):
+            typer.echo(f"{kind}  {name:<24}{record['duration_s']:8.1f} s")
     typer.echo(f"Open {(folder / 'html' / 'index.html').resolve().as_uri()}")

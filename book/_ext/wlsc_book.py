@@ -57,10 +57,17 @@ def read_report(srcdir: str | Path, page: str) -> dict[str, Any] | None:
 
 def describe_run(report: dict[str, Any]) -> str:
     """Say in one line how long a notebook took and with what."""
-    seconds = report["duration_s"]
-    duration = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    training = sum(report["training_s"].values())
+    duration = describe_seconds(report["duration_s"]) + (
+        f" after {describe_seconds(training)} of training" if training else ""
+    )
     memory = f"{report['peak_memory_bytes'] / 2**30:.1f} GiB"
-    return f"{duration} and {memory} of memory ({describe_settings(report)})"
+    return f"{duration}, {memory} of memory ({describe_settings(report)})"
+
+
+def describe_seconds(seconds: float) -> str:
+    """Say a duration in the unit that a reader would choose."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def describe_settings(report: dict[str, Any]) -> str:
@@ -117,7 +124,7 @@ def translate_docstring(app: Sphinx, what: str, name: str, member: Any, options:
     text = "\n".join(lines)
     text = re.sub(r"^\.\. \[(\d+)\]", r"\1.", text, flags=re.MULTILINE)
     text = re.sub(r"\[(\d+)\]_", r"[\1]", text)
-    text = re.sub(r"\|(\S+?)\|", r"\\|\1\\|", text)
+    text = re.sub(r"``.*?``|>>>.*|\|", lambda found: r"\|" if found[0] == "|" else found[0], text)
     lines[:] = text.split("\n")
 
 
@@ -166,7 +173,7 @@ def write_index(app: Sphinx, exception: Exception | None) -> None:
 <head>
 <meta charset="utf-8">
 <title>{title}</title>
-<link rel="icon" href="_static/favicon.svg">
+<link rel="icon" href="data:,">
 <meta http-equiv="refresh" content="0; url={start}">
 </head>
 <body><a href="{start}">{title}</a></body>

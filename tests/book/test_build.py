@@ -14,6 +14,9 @@ import pytest
 
 from tests.conftest import NOTEBOOKS, REPOSITORY
 
+#: Folders of a build that rules write to and read from.
+BUILT = ("notebooks", "reports", "trained")
+
 
 @pytest.mark.parametrize("chapter", NOTEBOOKS)
 def test_a_notebook_was_executed_to_its_end_without_an_error(quick_book, chapter):
@@ -34,15 +37,14 @@ def test_an_executed_notebook_holds_no_path_of_this_machine(quick_book, chapter)
 
 @pytest.fixture
 def copy(quick_book: Path, tmp_path: Path) -> Path:
-    """The repository with what was built in it, its times kept, in a place where it can be changed."""
-    ignored = shutil.ignore_patterns(
-        ".git", ".venv", "html", "src", "runs", "figures", "lock", "screenshots", "__pycache__"
-    )
-    target = tmp_path / "copy"
-    shutil.copytree(REPOSITORY, target, ignore=ignored)
-    (target / "_build/quick/html").mkdir()
-    shutil.copy2(quick_book / "html" / "index.html", target / "_build/quick/html")
-    return target
+    """What Snakemake looks at, its times kept, in a place where it can be changed."""
+    folders = ("book", "data", "wlsc", ".snakemake/metadata", *(f"_build/quick/{name}" for name in BUILT))
+    for name in folders:
+        shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "_build/quick/html").mkdir()
+    for name in ("Snakefile", "_config.yml", "constraints.txt", "_build/quick/html/index.html"):
+        shutil.copy2(REPOSITORY / name, tmp_path / name)
+    return tmp_path
 
 
 def planned(folder: Path) -> set[str]:

@@ -30,7 +30,9 @@ def faults() -> list[str]:
 @pytest.fixture
 def reader(browser: Browser, site: str, scheme: str, width: int, faults: list[str]) -> Page:
     """A page that takes down whatever goes wrong in it."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+    )
     page = context.new_page()
     page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -70,7 +72,7 @@ def test_a_page_is_whole(
     assert reader.locator("mjx-merror, .problematic, .system-message").count() == 0
     folder = quick_book / "screenshots"
     folder.mkdir(exist_ok=True)
-    reader.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
+    reader.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True, animations="disabled")
 
 
 def test_mathematics_is_typeset(browser: Browser, site: str):

@@ -134,7 +134,8 @@ def fit_gabors(filters: Array, patch_shape: tuple[int, int], n_starts: int = 5) 
     fits.reason = _reasons_not_to_fit(values, (height, width))
     fitted = np.flatnonzero(fits.reason == "")
     block_size = 256 if values.device.type == "cpu" else 8192  # a block's arrays should stay in a processor's cache
-    for rows in np.split(fitted, range(block_size, len(fitted), block_size)):
+    for start in range(0, len(fitted), block_size):
+        rows = fitted[start : start + block_size]
         block = values[torch.as_tensor(rows, device=values.device)].double()
         fits[rows] = _fit_block(block, (height, width), n_starts)
     return fits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from wlsc.simplex import project_last
 DEFAULT_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6}
 
 _MAX_ITERATIONS = 200_000
+
+#: Codes that the projected gradient holds at a time; bounds its memory.
+_CHUNK_ENTRIES = 1 << 25
 
 
 class ConvergenceError(RuntimeError):
@@ -125,27 +129,67 @@ def infer_codes(
 def _solve(
     patches: torch.Tensor, dictionary: torch.Tensor, lam: float, tol: float, initial: torch.Tensor | None
 ) -> tuple[torch.Tensor, InferenceInfo]:
+    """Solve with the fastest method of the device, then what that leaves above ``tol`` in float64 with the safest."""
+    on_cpu = patches.device.type == "cpu" and find_spec("numba") is not None
+    solver = "active set" if on_cpu else "accelerated projected gradient"
+    method = _active_set if on_cpu else _projected_gradient
     with torch.no_grad():
-        gram, linear = quadratic_terms(patches, dictionary, lam)
-        scale = residual_scale(patches, dictionary, lam)
-        scale = torch.where(scale > 0, scale, 1)
-        start = torch.full_like(linear, 1 / linear.shape[1]) if initial is None else project_last(initial)
-
-        def residual(codes: torch.Tensor, gradient: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
-            return ((codes * gradient).sum(1) - gradient.amin(1)) / scale[samples]
-
-        codes, _, iterations = solve_proximal(
-            gram, linear, spectral_step_size(dictionary), start, project_last, residual, tol / 2, _MAX_ITERATIONS
-        )
-        residuals = kkt_residual(patches, dictionary, codes, lam)
-    n_failed = int((residuals > tol).sum())
+        codes, residuals, iterations = method(patches.detach(), dictionary.detach(), lam, tol, initial)
+        failed = torch.nonzero(~(residuals <= tol)).flatten()
+        if len(failed):
+            again = patches[failed].double(), dictionary.double()
+            safe, _, more = _projected_gradient(*again, lam, tol, None if initial is None else initial[failed].double())
+            codes[failed] = safe.to(codes)
+            # rounding to the precision of the data counts
+            residuals[failed] = kkt_residual(patches[failed], dictionary, codes[failed], lam).to(residuals)
+            iterations[failed] += more
+    n_failed = int((~(residuals <= tol)).sum())
     if n_failed:
         raise ConvergenceError(
             f"the codes of {n_failed} of {len(codes)} samples did not reach tol={tol:g} "
             f"(worst kkt_residual {float(residuals.max()):.3g}); use float64 data or a larger tol"
         )
-    nobody = torch.zeros(0, dtype=torch.int64)
-    return codes, InferenceInfo(residuals, iterations, "accelerated projected gradient", nobody)
+    return codes, InferenceInfo(residuals, iterations, solver, failed)
+
+
+def _active_set(
+    patches: torch.Tensor, dictionary: torch.Tensor, lam: float, tol: float, initial: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    from wlsc.inference._active_set import solve_active_set
+
+    codes = patches.new_zeros(len(patches), len(dictionary))
+    start = None if initial is None else initial.numpy()
+    found = solve_active_set(patches.contiguous(), dictionary.contiguous(), lam, tol, start, codes)
+    return codes, torch.from_numpy(found.residuals), torch.from_numpy(found.rounds)
+
+
+def _projected_gradient(
+    patches: torch.Tensor, dictionary: torch.Tensor, lam: float, tol: float, initial: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    step_size = spectral_step_size(dictionary)
+    n_atoms = len(dictionary)
+    chunk = max(_CHUNK_ENTRIES // n_atoms, 1)
+    parts = []
+    for first in range(0, max(len(patches), 1), chunk):
+        some = patches[first : first + chunk]
+        gram, linear = quadratic_terms(some, dictionary, lam)
+        scale = residual_scale(some, dictionary, lam)
+        scale = torch.where(scale > 0, scale, 1)
+        start = (
+            torch.full_like(linear, 1 / n_atoms) if initial is None else project_last(initial[first : first + chunk])
+        )
+
+        def residual(
+            codes: torch.Tensor, gradient: torch.Tensor, samples: torch.Tensor, scale: torch.Tensor = scale
+        ) -> torch.Tensor:
+            return ((codes * gradient).sum(1) - gradient.amin(1)) / scale[samples]
+
+        codes, _, iterations = solve_proximal(
+            gram, linear, step_size, start, project_last, residual, tol / 2, _MAX_ITERATIONS
+        )
+        parts.append((codes, kkt_residual(some, dictionary, codes, lam), iterations))
+    codes, residuals, iterations = (torch.cat(part) for part in zip(*parts, strict=True))
+    return codes, residuals, iterations
 
 
 def _dense_start(initial_codes: Any, patches: torch.Tensor, dictionary: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,188 @@
+"""The command line: what it prints, what it writes, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wlsc import cli
+
+CONFIGURATION = """
+seed = 0
+
+[data]
+kind = "digits"
+source = "embedded"
+
+[model]
+kind = "wlsc"
+n_atoms = 5
+lam = 0.5
+
+[training]
+n_epochs = 1
+batch_size = 512
+"""
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place for runs, and a mirror of data that holds nothing."""
+    (tmp_path / "mirror").mkdir()
+    monkeypatch.setenv("WLSC_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("WLSC_DATA_DIR", str(tmp_path / "mirror"))
+    return tmp_path
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run a command as the shell does; give exit code, output and messages."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["wlsc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        printed = capsys.readouterr()
+        message = stop.value.code
+        if isinstance(message, str):  # what Python prints itself when a program ends so
+            return 1, printed.out, message
+        return int(message or 0), printed.out, printed.err
+
+    return run
+
+
+def test_data_are_listed_with_what_is_wrong(call):
+    code, said, _ = call("data", "list", "mnist")
+    assert code == 0
+    assert said.count("is missing") == len(said.splitlines()) == 4
+    assert all(line.startswith("mnist/") for line in said.splitlines())
+
+
+def test_data_inside_installed_packages_are_there(call):
+    code, said, _ = call("data", "verify", "embedded")
+    assert code == 0
+    assert said and all("  ok  (package: " in line for line in said.splitlines())
+    code, said, _ = call("data", "fetch", "embedded")
+    assert code == 0
+    assert said and all(Path(line).is_file() for line in said.splitlines())
+
+
+def test_verification_fails_if_a_file_is_missing(call):
+    code, said, _ = call("data", "verify", "mnist")
+    assert code == 1
+    assert "is missing" in said
+
+
+@pytest.mark.parametrize("command", ["list", "verify", "fetch"])
+def test_an_unknown_data_set_is_refused_with_the_nearest_name(call, command):
+    code, said, message = call("data", command, "mnits")
+    assert (code, said) == (1, "")
+    assert message.startswith("wlsc: data set must be one of ")
+    assert message.endswith("got 'mnits' (did you mean 'mnist'?)")
+
+
+def test_what_cannot_be_fetched_is_said_in_one_message(call):
+    code, _, message = call("data", "fetch", "mnist")
+    assert code == 1
+    assert message.startswith("wlsc: ") and "is missing" in message and "WLSC_DATA_DIR" in message
+
+
+@pytest.fixture
+def configuration(folders: Path) -> Path:
+    path = folders / "tiny.toml"
+    path.write_text(CONFIGURATION)
+    return path
+
+
+def test_a_training_is_recorded_found_again_and_shown(call, folders, configuration):
+    record = folders / "records" / "tiny.json"
+    code, said, _ = call("train", configuration, "--record", record)
+    folder = Path(said.strip())
+    assert code == 0
+    assert folder.parent == folders / "runs"
+    noted = json.loads(record.read_text())
+    assert noted["run"] == folder.name and noted["duration_s"] > 0
+    weights = (folder / "weights.safetensors").stat().st_mtime_ns
+    assert call("train", configuration)[1].strip() == str(folder)
+    assert (folder / "weights.safetensors").stat().st_mtime_ns == weights
+
+    _, listed, _ = call("runs", "list")
+    assert listed.startswith(f"{folder.name}  20")
+    code, shown, _ = call("runs", "show", folder.name)
+    assert code == 0
+    assert json.loads(shown)["address"]["config"]["model"]["n_atoms"] == 5
+    assert len(json.loads(shown)["history"]["objective"]) == 1
+
+
+def test_seed_and_device_can_be_set_from_outside(call, configuration):
+    _, first, _ = call("train", configuration)
+    _, second, _ = call("train", configuration, "--seed", 1, "--device", "cpu")
+    assert first != second
+    assert call("runs", "list")[1].count("tiny-") == 2
+    code, _, message = call("train", configuration, "--device", "abacus")
+    assert code == 1
+    assert message.startswith("wlsc: device must be one of ")
+
+
+def test_an_interrupted_run_is_listed_as_such(call, folders):
+    (folders / "runs" / "tiny-0123456789abcdef").mkdir(parents=True)
+    assert call("runs", "list")[1] == "tiny-0123456789abcdef  interrupted\n"
+    code, _, message = call("runs", "show", "tiny-0123456789abcdef")
+    assert code == 1
+    assert "finished run" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "other", "expected"),
+    [
+        ("n_atoms = 5", "n_atmos = 5", "got n_atmos (did you mean n_atoms?)"),
+        ("n_atoms = 5", "n_atoms = 0", "n_atoms must be an integer of at least 1, got 0"),
+        ("lam = 0.5", "lam = -1", "lam must be a finite number of at least 0, got -1"),
+        ('source = "embedded"', 'source = "nowhere"', "'nowhere'"),
+        ("[model]", "[model", "configuration must be valid TOML"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_in_one_sentence_and_leaves_nothing(
+    call, folders, configuration, line, other, expected
+):
+    configuration.write_text(CONFIGURATION.replace(line, other))
+    code, said, message = call("train", configuration, "--record", folders / "record.json")
+    assert (code, said) == (1, "")
+    assert expected in message
+    assert len(message.splitlines()) == 1
+    assert call("runs", "list")[1] == ""
+    assert not (folders / "record.json").exists()
+
+
+def test_a_missing_configuration_is_named(call, folders):
+    code, _, message = call("train", folders / "absent.toml")
+    assert code == 1
+    assert "absent.toml" in message
+
+
+def test_times_of_a_build_are_told_with_its_address(call, folders):
+    for kind, name, seconds in (("reports", "figure_1a", 12.34), ("trained", "natural_wlsc", 208.2)):
+        (folders / kind).mkdir()
+        (folders / kind / f"{name}.json").write_text(json.dumps({"duration_s": seconds}))
+    code, said, _ = call("times", folders)
+    assert code == 0
+    assert [line.split() for line in said.splitlines()] == [
+        ["training", "natural_wlsc", "208.2", "s"],
+        ["notebook", "figure_1a", "12.3", "s"],
+        ["Open", f"file://{folders}/html/index.html"],
+    ]
+
+
+def test_a_wrong_command_is_refused(call):
+    assert call("trian")[0] == 2
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):
+    def fail() -> None:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(KeyError, match="a fault"):
+        cli.main()
