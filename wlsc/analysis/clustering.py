@@ -1,8 +1,8 @@
 """Do codes cluster? Spectral clustering of the graph of samples and atoms, its scores, and class purity.
 
-The codes are the edge weights of a bipartite graph between samples and atoms. Two steps of a random walk on it lead from
-atom to atom, so the atoms have a graph of their own, codesᵀ · codes, and everything spectral comes from that
-(n_atoms, n_atoms) matrix: no (n_samples + n_atoms)² matrix is ever formed.
+The codes are the edge weights of a bipartite graph between samples and atoms. Two steps of a random walk on it lead
+from atom to atom: the atoms have a graph of their own, codesᵀ · codes, and everything spectral comes from that
+(n_atoms, n_atoms) matrix. No (n_samples + n_atoms)² matrix is ever formed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ _GROUPS_PER_CLUSTER = 10
 
 #: Largest number of clusters that the eigengap rule considers.
 _MAX_CLUSTERS = 30
+
+#: Iterations of k-means: groups need not have settled before they are merged, but they should differ between starts.
+_KMEANS_ITERATIONS = 10
 
 #: Lanczos iterations pay off when this many times fewer eigenvectors than atoms are wanted.
 _LANCZOS_RATIO = 16
@@ -115,7 +118,7 @@ def cluster_codes(
     n_groups: int | None = None,
     self_loops: bool = False,
     regularization: float = 1.0,
-    n_init: int = 20,
+    n_init: int = 50,
 ) -> CodeClusters:
     """Cluster samples and atoms by the spectrum of their bipartite graph [1]_, without any label.
 
@@ -205,8 +208,14 @@ def cluster_codes(
     atom_labels[used] = np.argsort(np.argsort(-shares, kind="stable"))[labels]
     atom_embedding = np.zeros((n_atoms, wanted))
     atom_embedding[used] = coordinates
-    arrays = (_majority(weights, atom_labels), atom_labels, weights @ atom_embedding, atom_embedding, eigenvalues)
-    return CodeClusters(*(_like_codes(array, codes) for array in arrays), n_components)
+    return CodeClusters(
+        _like_codes(_majority(weights, atom_labels), codes),
+        _like_codes(atom_labels, codes),
+        _like_codes(weights @ atom_embedding, codes),
+        _like_codes(atom_embedding, codes),
+        _like_codes(eigenvalues, codes),
+        int(n_components),
+    )
 
 
 def _read_codes(codes: Any) -> Any:
@@ -299,29 +308,24 @@ def _partition(
     from sklearn.cluster import KMeans
 
     lengths = np.linalg.norm(coordinates, axis=1, keepdims=True)
-    directions = coordinates / np.where(lengths > 0, lengths, 1)
-    points, place = np.unique(directions.round(_DECIMALS), axis=0, return_inverse=True)
+    directions = (coordinates / np.where(lengths > 0, lengths, 1)).round(_DECIMALS)
+    points, place = np.unique(directions.astype(np.float32), axis=0, return_inverse=True)
+    n_groups = min(n_groups, len(points))
+    edges = graph.tocoo()
     even = regularization * graph.sum() / graph.shape[0] ** 2
     best, best_information = np.zeros(len(place), dtype=np.int64), -np.inf
     for state in np.random.default_rng(seed).integers(2**31, size=n_init):
-        kmeans = KMeans(min(n_groups, len(points)), n_init=1, random_state=int(state))
+        kmeans = KMeans(n_groups, init="random", n_init=1, max_iter=_KMEANS_ITERATIONS, random_state=int(state))
         groups = kmeans.fit_predict(points).astype(np.int64)[place]
-        between = _contract(graph, groups)
-        sizes = np.bincount(groups)
+        cells = groups[edges.row] * n_groups + groups[edges.col]
+        between = np.bincount(cells, weights=edges.data, minlength=n_groups**2).reshape(n_groups, n_groups)
+        sizes = np.bincount(groups, minlength=n_groups)
         merged = _merge(between + even * np.outer(sizes, sizes), n_clusters)
-        onto = np.eye(merged.max() + 1)[merged]
-        information = _mutual_information(onto.T @ between @ onto)
+        members = np.eye(merged.max() + 1)[merged]
+        information = _mutual_information(members.T @ between @ members)
         if information > best_information:
             best, best_information = merged[groups], information
     return best
-
-
-def _contract(graph: Any, groups: np.ndarray) -> np.ndarray:
-    """Weights of the edges between groups, shape (n_groups, n_groups)."""
-    n_groups = groups.max() + 1
-    edges = graph.tocoo()
-    cells = groups[edges.row] * n_groups + groups[edges.col]
-    return np.bincount(cells, weights=edges.data, minlength=n_groups**2).reshape(n_groups, n_groups)
 
 
 def _merge(between: np.ndarray, n_clusters: int) -> np.ndarray:

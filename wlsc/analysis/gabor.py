@@ -78,7 +78,7 @@ def fit_gabors(filters: Array, patch_shape: tuple[int, int], n_starts: int = 5) 
     amplitude and phase are linear in the cosine and sine quadrature and are eliminated at every step (Golub &
     Pereyra 1973, with Kaufman's approximation of the Jacobian, 1975). Levenberg–Marquardt with analytic derivatives
     runs from ``n_starts`` starts at once, all in float64 on the device of ``filters``; the best is kept and polished.
-    Then the same fit is made in the limit of a vanishing nx, for the standard errors.
+    Another fit in the limit of a vanishing nx serves as one more start, and for the standard errors.
 
     Bounds: frequency from 1/64 cycle per longer side of the patch (in effect zero: the limit is a Gaussian times a
     linear function of u) to 0.5 cycles/pixel, widths from 0.5 pixel to the longer side (beyond it only the edge of
@@ -108,8 +108,9 @@ def fit_gabors(filters: Array, patch_shape: tuple[int, int], n_starts: int = 5) 
         - ``…_se``: standard errors from the Jacobian of all eight parameters and the residual variance
           s² = SSE / (n_pixels − 8), as if the misfit were white noise and no bound were active. Towards nx = 0 a Gabor
           tends to a Gaussian times a linear function of u, whatever its frequency, and the Jacobian promises too much.
-          Where the likelihood ratio Λ = (SSE_limit − SSE) / s² against that limit is below 1.96², every standard error
-          is therefore at least |estimate − limit| / √Λ: the limit lies √Λ standard errors away;
+          Where the likelihood ratio Λ = (SSE_limit − SSE) / s² against that limit, with u along either axis of the
+          envelope, is below 1.96², every standard error is therefore at least |estimate − limit| / √Λ: the limit lies
+          √Λ standard errors away;
         - ``envelope_inside``: share of the energy of the envelope (the integral of its square) inside the patch;
         - ``truncated``: that share is below 0.9;
         - ``unidentifiable``: the 95 % interval ``nx`` ± 1.96 ``nx_se`` reaches zero;
@@ -475,21 +476,22 @@ def _fit_block(filters: torch.Tensor, shape: tuple[int, int], n_starts: int) -> 
     targets = targets / norms
 
     bounds = low, high = _bounds(shape, targets)
+    limit = low, torch.cat([high[:3], low[3:4], high[4:]])  # the frequency held at its lower bound
     starts = _spectral_starts(targets, shape, n_starts)
-    repeated = targets.repeat_interleave(n_starts, dim=0)
-    ends, sse = _levenberg_marquardt(starts.flatten(0, 1), repeated, shape, bounds, tolerance=1e-4, max_iterations=50)
-    best = sse.reshape(-1, n_starts).argmin(1) + n_starts * torch.arange(len(targets), device=sse.device)
-    params, sse = _levenberg_marquardt(ends[best], targets, shape, bounds, tolerance=1e-10, max_iterations=150)
+    ends, sse = _fit_all(starts, targets, shape, bounds, tolerance=1e-4, max_iterations=50)
+    best = _best(ends, sse)
+    twins = torch.stack([best, _turned(best)], dim=1)
+    limits, limit_sse = _fit_all(twins, targets, shape, limit, tolerance=1e-6, max_iterations=50)
+    best = _best(torch.cat([ends, limits], dim=1), torch.cat([sse, limit_sse], dim=1))
+    params, sse = _levenberg_marquardt(best, targets, shape, bounds, tolerance=1e-10, max_iterations=150)
 
     coefficients = _coefficients(params, targets, shape)
     values = _values(params, coefficients)
     variance = sse / (targets.shape[1] - 8)
     errors = _standard_errors(params, coefficients, variance, shape)
-    limit = low, torch.cat([high[:3], low[3:4], high[4:]])  # the frequency held at its lower bound
-    limit_params, limit_sse = _levenberg_marquardt(params, targets, shape, limit, tolerance=1e-6, max_iterations=50)
-    limit_values = _values(limit_params, _coefficients(limit_params, targets, shape))
-    ratio = ((limit_sse - sse) / variance).cpu().numpy()
-    errors = _widened(errors, limit_values - values, ratio)
+    for limit_params, own_sse in zip(limits.unbind(1), limit_sse.unbind(1), strict=True):
+        to_limit = _values(limit_params, _coefficients(limit_params, targets, shape)) - values
+        errors = _widened(errors, to_limit, ((own_sse - sse) / variance).cpu().numpy())
 
     scale = (largest * norms)[:, 0].cpu().numpy()
     amplitude = _ESTIMATES.index("amplitude")
@@ -503,12 +505,38 @@ def _fit_block(filters: torch.Tensor, shape: tuple[int, int], n_starts: int) -> 
     return np.rec.fromarrays([record[name] for name in _FIT.names or ()], dtype=_FIT)
 
 
+def _fit_all(
+    starts: torch.Tensor,
+    targets: torch.Tensor,
+    shape: tuple[int, int],
+    bounds: tuple[torch.Tensor, torch.Tensor],
+    tolerance: float,
+    max_iterations: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fit each filter from its own starts, (n, n_starts, 6), and return parameters, of that shape, and SSE."""
+    n, n_starts, _ = starts.shape
+    repeated = targets.repeat_interleave(n_starts, dim=0)
+    ends, sse = _levenberg_marquardt(starts.flatten(0, 1), repeated, shape, bounds, tolerance, max_iterations)
+    return ends.unflatten(0, (n, n_starts)), sse.unflatten(0, (n, n_starts))
+
+
+def _best(params: torch.Tensor, sse: torch.Tensor) -> torch.Tensor:
+    return params[torch.arange(len(params), device=params.device), sse.argmin(1)]
+
+
+def _turned(params: torch.Tensor) -> torch.Tensor:
+    """Turn the wave by 90° under the same envelope: for a broad filter the other axis may do as well or better."""
+    turned = params[:, [0, 1, 2, 3, 5, 4]]
+    turned[:, 2] += math.pi / 2
+    return turned
+
+
 def _coefficients(params: torch.Tensor, targets: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     return _normal_equations(params, targets, *_pixel_grid(shape, params))[3]
 
 
 def _values(params: torch.Tensor, coefficients: torch.Tensor) -> np.ndarray:
-    """Return the fields ``_ESTIMATES``, (n, 10), with orientation and phase not yet brought into their ranges."""
+    """Return the fields ``_ESTIMATES``, (n, 10), orientation and phase not yet within their ranges."""
     x, y, theta, *logarithms = params.cpu().numpy().T
     frequency, sigma_x, sigma_y = np.exp(logarithms)
     a, b = coefficients.cpu().numpy().T
@@ -541,10 +569,11 @@ def _standard_errors(
 
 def _widened(errors: np.ndarray, to_limit: np.ndarray, ratio: np.ndarray) -> np.ndarray:
     """Widen the standard errors of fits whose likelihood ratio does not exclude the limit of a vanishing nx."""
-    phase = _ESTIMATES.index("signed_phase_deg")
-    to_limit = np.abs(to_limit)
-    to_limit[:, phase] = np.minimum(to_limit[:, phase], 360 - to_limit[:, phase])
-    implied = to_limit / np.sqrt(np.maximum(ratio, np.finfo(float).eps))[:, None]
+    distance = np.abs(to_limit)
+    for name, period in (("orientation_deg", 180), ("signed_phase_deg", 360)):
+        angle = distance[:, _ESTIMATES.index(name)] % period
+        distance[:, _ESTIMATES.index(name)] = np.minimum(angle, period - angle)
+    implied = distance / np.sqrt(np.maximum(ratio, np.finfo(float).eps))[:, None]
     return np.where((ratio < _NORMAL_975**2)[:, None], np.maximum(errors, implied), errors)
 
 
