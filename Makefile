@@ -1,40 +1,41 @@
 # make book: the environment, every notebook in the quick profile, the site.   make full: the same on all data.
+# Other settings: make full SETTINGS="device=cuda seed=1"
 
 PYTHON ?= python3
 CORES ?= all
+WORKERS ?= 2
 BIN := .venv/bin
-SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --keep-going --quiet rules host reason
+SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --rerun-incomplete --keep-going --quiet rules host reason --config
 
-# Commands of the environment come first; OpenMP threads of torch, numba and BLAS must not spin while others work.
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# OpenMP threads of torch, numba and BLAS must not spin while others work.
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONHASHSEED := 0
 
 .PHONY: book full test stress lint serve bench lock clean
 
 book: .venv/book
-	@$(SNAKEMAKE) --config profile=quick
-	@wlsc times _build/quick
+	@$(SNAKEMAKE) profile=quick $(SETTINGS)
+	@$(BIN)/wlsc times _build/quick
 
 full: .venv/book
-	@$(SNAKEMAKE) --config profile=full
-	@wlsc times _build/full
+	@$(SNAKEMAKE) profile=full $(SETTINGS)
+	@$(BIN)/wlsc times _build/full
 
 test: .venv/test book lint
-	pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 stress: .venv/test
-	pytest tests/stress
+	$(BIN)/pytest tests/stress
 
 lint: .venv/test
-	ruff check
-	mypy
+	$(BIN)/ruff check
+	$(BIN)/mypy
 
 serve: book
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/quick/html
 
 bench: .venv/bench
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script || exit 1; done
 
 # The exact versions of everything, from an environment made for it. torch stays where it is pinned, since the newest
 # one need not have a build for this machine's accelerator; triton and nvidia-* come with that build.

@@ -7,11 +7,14 @@ the notebooks whose results they say they need. Adding a chapter means writing i
 """
 
 import os
+import sys
 import tomllib
 from pathlib import Path
 
 from wlsc._notebooks import find_configurations, find_needs, is_notebook, list_pages, read_code, read_notebook
 from wlsc._sources import source_closure
+
+shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')  # commands of this environment come first
 
 PROFILE = config.get("profile", "quick")
 OUT = f"_build/{PROFILE}"
@@ -63,8 +66,7 @@ rule train:
         configuration=f"book/experiments/{PROFILE}/{{name}}.toml",
     output:
         f"{OUT}/trained/{{name}}.json",
-    # One training at a time has all cores. In `quick` that is two everywhere, since sums that are split among more
-    # threads round differently.
+    # In `quick` two threads everywhere, since sums that are split among more threads round differently.
     threads: 2 if PROFILE == "quick" else workflow.cores
     params:
         settings=" ".join(f"--{name} {value}" for name, value in SETTINGS.items()),
@@ -83,6 +85,7 @@ rule execute:
     output:
         f"{OUT}/notebooks/{{name}}.ipynb",
         f"{OUT}/reports/{{name}}.json",
+    threads: 1 if PROFILE == "quick" else workflow.cores
     params:
         parameters=" ".join(f"-p {name} {value}" for name, value in ({"profile": PROFILE} | SETTINGS).items()),
     shell:

@@ -58,7 +58,9 @@ def unrolled(seed: int) -> dict[str, Any]:
     model = started(digits, seed)
     before = peak_memory()
     start = time.perf_counter()
-    train(UnrolledTrainer(model, learning_rate=1e-3, clip_norm=1e-4), digits, 1, UNROLLED_BATCH, seed, show_progress=True)
+    train(
+        UnrolledTrainer(model, learning_rate=1e-3, clip_norm=1e-4), digits, 1, UNROLLED_BATCH, seed, show_progress=True
+    )
     seconds = time.perf_counter() - start
     return {
         "seconds": seconds,
@@ -72,7 +74,9 @@ def unrolled(seed: int) -> dict[str, Any]:
 def closed_form(seed: int, n_epochs: int = 2) -> dict[str, Any]:
     """Time stamps of every update, and what each dictionary is worth, evaluated when the clock has stopped."""
     digits = load()
-    train(ClosedFormTrainer(started(digits, seed)), digits[:4096], 1, CLOSED_FORM_BATCH, seed)  # compiles what is compiled
+    train(
+        ClosedFormTrainer(started(digits, seed)), digits[:4096], 1, CLOSED_FORM_BATCH, seed
+    )  # compiles what is compiled
     model = started(digits, seed)
     trainer, stamps, dictionaries = ClosedFormTrainer(model), [], []
     order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(seed))

@@ -259,15 +259,11 @@ def test_low_pass_filters_have_no_lower_half_height():
 
 @pytest.fixture(scope="module")
 def learned():
-    """Independent components and cluster centres of whitened natural patches."""
+    """Cluster centres of whitened natural patches: edges at all places, and blobs."""
     from sklearn.cluster import KMeans
-    from sklearn.decomposition import FastICA
 
-    patches = wlsc.load_patches("embedded", 16, 3000, seed=0)
-    components = FastICA(20, whiten="unit-variance", tol=0.05, max_iter=500, random_state=0).fit(patches).mixing_.T
-    patches /= np.linalg.norm(patches, axis=1, keepdims=True)
-    centres = KMeans(20, n_init=1, max_iter=20, random_state=0).fit(patches).cluster_centers_
-    return np.concatenate([components, centres]).astype(float)
+    patches = wlsc.load_patches("embedded", 16, 3000, seed=0, min_variance=0.1, normalise="unit")
+    return KMeans(40, n_init=1, max_iter=20, random_state=0).fit(patches).cluster_centers_.astype(float)
 
 
 def scipy_r2(target, starts):
@@ -295,12 +291,11 @@ def scipy_r2(target, starts):
 
 def test_r2_is_that_of_curve_fit_or_better(learned):
     targets = torch.from_numpy(learned / np.linalg.norm(learned, axis=1, keepdims=True))
-    starts = module._spectral_starts(targets, SHAPE, 2).numpy()
+    starts = module._spectral_starts(targets, SHAPE, 3).numpy()
     reference = np.array([scipy_r2(target, own) for target, own in zip(targets.numpy(), starts, strict=True)])
-    fitted = fit_gabors(learned, SHAPE, n_starts=2).r2
-    assert np.median(fitted) > 0.5
-    assert (fitted - reference).min() > -1e-4
-    assert (fitted - reference).mean() > -1e-6
+    fitted = fit_gabors(learned, SHAPE, n_starts=3).r2
+    assert np.median(fitted) > 0.7
+    assert (fitted - reference).min() > -1e-6
 
 
 # Robustness

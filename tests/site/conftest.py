@@ -51,8 +51,7 @@ def browser_type_launch_args() -> dict[str, object]:
     command = [sys.executable, "-m", "playwright", "install", "chromium"]
     fetched = subprocess.run(command, capture_output=True, text=True)
     if fetched.returncode != 0:
-        message = (
-            f"NOT TESTED: there is no Chromium, and playwright could not fetch one ({fetched.stderr.strip()[-200:]})"
-        )
+        reason = fetched.stderr.strip().splitlines()[0]
+        message = f"NOT TESTED: there is no Chromium, and playwright could not fetch one ({reason})"
         pytest.fail(message) if UNDER_CI else pytest.skip(message)
     return {"args": FLAGS}

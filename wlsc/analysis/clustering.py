@@ -26,7 +26,7 @@ _MAX_CLUSTERS = 30
 _KMEANS_ITERATIONS = 10
 
 #: Lanczos iterations pay off when this many times fewer eigenvectors than atoms are wanted.
-_LANCZOS_RATIO = 16
+_LANCZOS_RATIO = 4
 
 #: Distances held at a time in the search for neighbours.
 _MAX_DISTANCES = 2**24

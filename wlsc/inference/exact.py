@@ -18,6 +18,9 @@ from wlsc.simplex import project_last
 #: `kkt_residual` that is asked for by default: what the codes' own rounding leaves within reach.
 DEFAULT_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6}
 
+#: Smallest tolerance in units of the precision: below it, rounding decides what a residual says.
+_ROUNDING = 64
+
 _MAX_ITERATIONS = 200_000
 
 #: Codes that the projected gradient holds at a time; bounds its memory.
@@ -34,9 +37,9 @@ class InferenceInfo(NamedTuple):
     Attributes
     ----------
     residuals
-        `kkt_residual` of each sample, shape (n_samples,).
+        `kkt_residual` of each sample, shape (n_samples,), as far as the precision of the data tells.
     iterations
-        Iterations (layers) of each sample, shape (n_samples,).
+        Gradients over all atoms (layers) that each sample took, shape (n_samples,).
     solver
         Name of the method that was asked first.
     fallbacks
@@ -73,7 +76,8 @@ def infer_codes(
     method
         "exact": the optimum, certified per sample; "unrolled": the paper's network with ``n_layers`` layers.
     tol
-        Largest `wlsc.kkt_residual` that is accepted of an exact code: 1e-5 in float32, 1e-6 in float64 by default.
+        Largest `wlsc.kkt_residual` that is accepted of an exact code: 1e-5 in float32, 1e-6 in float64 by default;
+        at least 64 times the precision (7.6e-6 in float32, 1.4e-14 in float64).
     n_layers
         Number of layers; required by, and only for, "unrolled".
     initial_codes
@@ -115,9 +119,12 @@ def infer_codes(
         tolerance = DEFAULT_TOLERANCE[y.dtype] if tol is None else tol
         if not tolerance > 0:
             raise ValueError(f"tol must be greater than 0, got {tol!r}")
-        initial = None if initial_codes is None else _dense_start(initial_codes, y, atoms)
-        codes, info = _solve(y, atoms, weight, tolerance, initial)
-    result = like(codes, patches) if output == "dense" else _to_csr(codes, patches)
+        if tolerance < _ROUNDING * torch.finfo(y.dtype).eps:
+            smallest = _ROUNDING * torch.finfo(y.dtype).eps
+            raise ValueError(f"tol must be at least {smallest:.2g}, the rounding of {y.dtype}, got {tol!r}")
+        initial = None if initial_codes is None else _checked_start(initial_codes, y, atoms)
+        codes, info = _solve(y, atoms, weight, tolerance, initial, output)
+    result = like(codes, patches) if output == "dense" else _like_csr(codes, patches)
     if not return_info:
         return result
     assert info is not None
@@ -127,21 +134,24 @@ def infer_codes(
 
 
 def _solve(
-    patches: torch.Tensor, dictionary: torch.Tensor, lam: float, tol: float, initial: torch.Tensor | None
+    patches: torch.Tensor, dictionary: torch.Tensor, lam: float, tol: float, initial: torch.Tensor | None, output: str
 ) -> tuple[torch.Tensor, InferenceInfo]:
     """Solve with the fastest method of the device, then what that leaves above ``tol`` in float64 with the safest."""
-    on_cpu = patches.device.type == "cpu" and find_spec("numba") is not None
-    solver = "active set" if on_cpu else "accelerated projected gradient"
-    method = _active_set if on_cpu else _projected_gradient
     with torch.no_grad():
-        codes, residuals, iterations = method(patches.detach(), dictionary.detach(), lam, tol, initial)
+        if patches.device.type == "cpu" and find_spec("numba") is not None:
+            solver = "active set"
+            codes, residuals, iterations = _active_set(patches, dictionary, lam, tol, initial, output)
+        else:
+            solver = "accelerated projected gradient"
+            start = None if initial is None else initial.to_dense()
+            codes, residuals, iterations = _projected_gradient(patches, dictionary, lam, tol, start)
         failed = torch.nonzero(~(residuals <= tol)).flatten()
         if len(failed):
-            again = patches[failed].double(), dictionary.double()
-            safe, _, more = _projected_gradient(*again, lam, tol, None if initial is None else initial[failed].double())
-            codes[failed] = safe.to(codes)
+            safe, _, more = _projected_gradient(patches[failed].double(), dictionary.double(), lam, tol, None)
+            safe = safe.to(codes.dtype)
+            codes = _with_rows(codes, failed, safe)
             # rounding to the precision of the data counts
-            residuals[failed] = kkt_residual(patches[failed], dictionary, codes[failed], lam).to(residuals)
+            residuals[failed] = kkt_residual(patches[failed], dictionary, safe, lam)
             iterations[failed] += more
     n_failed = int((~(residuals <= tol)).sum())
     if n_failed:
@@ -153,14 +163,25 @@ def _solve(
 
 
 def _active_set(
-    patches: torch.Tensor, dictionary: torch.Tensor, lam: float, tol: float, initial: torch.Tensor | None
+    patches: torch.Tensor, dictionary: torch.Tensor, lam: float, tol: float, initial: torch.Tensor | None, output: str
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    from wlsc.inference._active_set import solve_active_set
+    from wlsc.inference._active_set import Rows, solve_active_set
 
-    codes = patches.new_zeros(len(patches), len(dictionary))
-    start = None if initial is None else initial.numpy()
-    found = solve_active_set(patches.contiguous(), dictionary.contiguous(), lam, tol, start, codes)
-    return codes, torch.from_numpy(found.residuals), torch.from_numpy(found.rounds)
+    shape = (len(patches), len(dictionary))
+    start: np.ndarray | Rows | None = None
+    if initial is not None:
+        start = initial.numpy() if initial.layout == torch.strided else Rows(*(part.numpy() for part in _parts(initial)))
+    dense = patches.new_zeros(shape) if output == "dense" else None
+    solution = solve_active_set(
+        patches.detach().contiguous(),
+        dictionary.detach().contiguous(),
+        lam,
+        tol,
+        start,
+        None if dense is None else dense.numpy(),
+    )
+    codes = _csr(*map(torch.from_numpy, solution.rows), shape) if dense is None else dense
+    return codes, torch.from_numpy(solution.residuals), torch.from_numpy(solution.rounds)
 
 
 def _projected_gradient(
@@ -192,23 +213,55 @@ def _projected_gradient(
     return codes, residuals, iterations
 
 
-def _dense_start(initial_codes: Any, patches: torch.Tensor, dictionary: torch.Tensor) -> torch.Tensor:
-    if isinstance(initial_codes, torch.Tensor):
-        dense = initial_codes.to_dense()
+def _checked_start(initial_codes: Any, patches: torch.Tensor, dictionary: torch.Tensor) -> torch.Tensor:
+    """Start as a tensor, dense or CSR, with the dtype and on the device of ``patches``."""
+    expected = (len(patches), len(dictionary))
+    if tuple(getattr(initial_codes, "shape", ())) != expected:
+        got = getattr(initial_codes, "shape", type(initial_codes).__name__)
+        raise ValueError(f"initial_codes must have shape (n_samples, n_atoms) = {expected}, got {got}")
+    if hasattr(initial_codes, "tocsr"):  # SciPy
+        rows = initial_codes.tocsr()
+        parts = torch.from_numpy(rows.indptr), torch.from_numpy(rows.indices), rows.data
+    elif isinstance(initial_codes, torch.Tensor) and initial_codes.layout == torch.sparse_csr:
+        parts = _parts(initial_codes)
     else:
-        dense = initial_codes.toarray() if hasattr(initial_codes, "toarray") else initial_codes
-    start = to_torch("initial_codes", dense, ndim=2)
-    expected = (patches.shape[0], dictionary.shape[0])
-    if start.shape != expected:
-        raise ValueError(f"initial_codes must have shape (n_samples, n_atoms) = {expected}, got {tuple(start.shape)}")
-    return start.to(patches)
+        return to_torch("initial_codes", initial_codes, ndim=2).to(patches)
+    starts, atoms, codes = parts
+    return _csr(starts, atoms, to_torch("initial_codes", codes).to(patches), expected)
 
 
-def _to_csr(codes: torch.Tensor, template: Array) -> Any:
-    if isinstance(template, np.ndarray):
-        from scipy.sparse import csr_array
+def _parts(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return codes.crow_indices(), codes.col_indices(), codes.values()
 
-        return csr_array(codes.cpu().numpy())
+
+def _csr(starts: torch.Tensor, atoms: torch.Tensor, codes: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        return codes.to_sparse_csr()
+        return torch.sparse_csr_tensor(starts.long(), atoms.long(), codes, shape, device=codes.device)
+
+
+def _with_rows(codes: torch.Tensor, samples: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Codes, dense or CSR, with the rows of some samples replaced."""
+    if codes.layout == torch.strided:
+        codes[samples] = rows
+        return codes
+    starts, atoms, values = _parts(codes)
+    owners = torch.arange(len(codes)).repeat_interleave(starts.diff())
+    stay = ~torch.isin(owners, samples)
+    new, new_atoms = torch.nonzero(rows, as_tuple=True)
+    owners = torch.cat([owners[stay], samples[new]])
+    order = owners.argsort(stable=True)
+    starts = torch.cat([starts[:1], torch.bincount(owners, minlength=len(codes)).cumsum(0)])
+    atoms, values = torch.cat([atoms[stay], new_atoms])[order], torch.cat([values[stay], rows[new, new_atoms]])[order]
+    return _csr(starts, atoms, values, tuple(codes.shape))
+
+
+def _like_csr(codes: torch.Tensor, template: Array) -> Any:
+    """Codes as a CSR tensor, or as a SciPy CSR array where ``template`` is a NumPy array."""
+    rows = codes if codes.layout == torch.sparse_csr else _csr_of(codes)
+    if isinstance(template, torch.Tensor):
+        return rows
+    from scipy.sparse import csr_array
+
+    starts, atoms, values = (part.numpy() for part in _parts(rows))
+    return csr_array((values, atoms, starts), shape=tuple(rows.shape))

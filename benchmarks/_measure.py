@@ -1,0 +1,105 @@
+"""What the benchmarks share: peers in processes of their own, medians with their spread, and the record on disk.
+
+torch, numba and other libraries in one process fight over OpenMP threads, so each peer runs alone, with threads
+that sleep while they wait. Machines differ and are noisy: quote the ratios of one run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from functools import wraps
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
+
+_LIBRARIES = ("wlsc", "torch", "numpy", "numba", "scipy", "scikit-learn", "spams-bin", "entmax")
+_peers: dict[str, Callable[..., Any]] = {}
+
+
+def measured_in_process(peer: Callable[..., Any]) -> Callable[..., Any]:
+    """Run ``peer`` in a fresh process; its arguments and its result are plain JSON values."""
+    _peers[peer.__name__] = peer
+
+    @wraps(peer)
+    def run(*arguments: Any) -> Any:
+        print(f"{peer.__name__}{arguments}", file=sys.stderr, flush=True)
+        command = [sys.executable, sys.argv[0], "--peer", peer.__name__, json.dumps(arguments)]
+        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+def main(name: str, measure: Callable[[], dict[str, Any]]) -> None:
+    """Be one peer if asked to by `measured_in_process`; otherwise measure all of them and save ``name``.json."""
+    if sys.argv[1:2] == ["--peer"]:
+        print(json.dumps(_peers[sys.argv[2]](*json.loads(sys.argv[3]))))
+        return
+    record = {"machine": describe_machine(), **measure()}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(path)
+
+
+def describe_machine() -> dict[str, Any]:
+    """Versions, processor and threads: what a figure has to be read with."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "versions": {name: metadata.version(name) for name in _LIBRARIES if _is_installed(name)},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def seconds_of(call: Callable[[], Any], repeats: int) -> list[float]:
+    """Wall-clock seconds of each of ``repeats`` calls, after one that is not counted."""
+    call()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def spread(values: Iterable[float]) -> dict[str, float]:
+    """Minimum, median and maximum."""
+    numbers = sorted(values)
+    return {"min": numbers[0], "median": statistics.median(numbers), "max": numbers[-1]}
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    kilobyte = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte
