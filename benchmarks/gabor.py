@@ -1,42 +1,36 @@
 """How fast and how good are batched Gabor fits next to a loop over SciPy's curve_fit?
 
-    PYTHONPATH=. python benchmarks/gabor.py [--output results/benchmarks/gabor.json]
+    python benchmarks/gabor.py
 
-The filters are the 1,000 atoms of a WLSC dictionary of whitened natural 16×16 patches, trained in closed form. Both
-fit from the same five starts within the same bounds; the loop goes over the first 200 atoms, with the derivatives that
-SciPy takes by default (finite differences) and once more with analytic ones. All in one process, one after the other.
+The filters are the atoms of five WLSC dictionaries of whitened natural 16×16 patches, 1,000 in all, trained in closed
+form. Both fit from the same five starts within the same bounds; the loop goes over the 200 atoms of the first
+dictionary, once with the finite differences that SciPy takes by default and once with analytic derivatives. Each peer
+runs in a process of its own.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import statistics
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
 import torch
+from _measure import main, measured_in_process, seconds_of, spread
 from scipy.optimize import curve_fit
 
 import wlsc
 from wlsc.analysis import gabor
 
 SHAPE = (16, 16)
-N_FILTERS, N_STARTS = 1000, 5
-N_COMPARED = 200
+N_DICTIONARIES, N_ATOMS, N_PATCHES = 5, 200, 40_000
+N_STARTS = 5
 REPEATS = 5
-TARGET_SECONDS, TARGET_SPEEDUP = 5.0, 10.0
 
 
-def learned_filters() -> np.ndarray:
-    patches = wlsc.load_patches("embedded", SHAPE[0], 4 * N_FILTERS, seed=0, min_variance=0.1, normalise="unit")
-    return wlsc.WLSC(N_FILTERS, lam=0.1, n_epochs=3, random_state=0).fit(patches).components_.astype(float)
+def learned_filters(seed: int) -> np.ndarray:
+    patches = wlsc.load_patches("embedded", SHAPE[0], N_PATCHES, seed, min_variance=0.1, normalise="unit")
+    model = wlsc.WLSC(N_ATOMS, lam=0.1, n_epochs=1, random_state=seed).fit(patches)
+    return model.components_.astype(float)
 
 
 def evaluate(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -77,69 +71,53 @@ def curve_fit_r2(
     return best
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = call()
-    return time.perf_counter() - start, result
+@measured_in_process
+def batched() -> dict[str, Any]:
+    dictionaries = [learned_filters(seed) for seed in range(N_DICTIONARIES)]
+    filters = np.concatenate(dictionaries)
+    seconds = seconds_of(lambda: gabor.fit_gabors(filters, SHAPE, N_STARTS), REPEATS)
+    return {"seconds": seconds, "r2": gabor.fit_gabors(filters, SHAPE, N_STARTS).r2.tolist()}
 
 
-def measure() -> dict[str, Any]:
-    filters = learned_filters()
-    gabor.fit_gabors(filters[:10], SHAPE, N_STARTS)
-    runs = [timed(lambda: gabor.fit_gabors(filters, SHAPE, N_STARTS)) for _ in range(REPEATS)]
-    seconds, fits = [run[0] for run in runs], runs[0][1]
-    per_fit = statistics.median(seconds) / N_FILTERS
-
-    targets = torch.from_numpy(filters[:N_COMPARED])
-    targets = targets / targets.norm(dim=1, keepdim=True)
+@measured_in_process
+def curve_fit_loop(analytic: bool) -> dict[str, Any]:
+    filters = learned_filters(0)
+    targets = torch.from_numpy(filters / np.linalg.norm(filters, axis=1, keepdims=True))
     starts = gabor._spectral_starts(targets, SHAPE, N_STARTS).numpy()
     low, high = (bound.numpy() for bound in gabor._bounds(SHAPE, targets))
-    peers = {}
-    for name, analytic in (("finite_differences", False), ("analytic_derivatives", True)):
-        loop_seconds, r2 = timed(
-            lambda analytic=analytic: np.array(
-                [curve_fit_r2(t, s, (low, high), analytic) for t, s in zip(targets.numpy(), starts, strict=True)]
-            )
-        )
-        gain = fits.r2[:N_COMPARED] - r2
-        peers[name] = {
-            "seconds": loop_seconds,
-            "n_filters": N_COMPARED,
-            "times_slower_per_filter": loop_seconds / N_COMPARED / per_fit,
-            "r2_median": float(np.median(r2)),
-            "r2_gain": {"lowest": float(gain.min()), "mean": float(gain.mean()), "highest": float(gain.max())},
-            "n_curve_fit_better_by_1e-4": int((gain < -1e-4).sum()),
-            "n_batched_better_by_1e-4": int((gain > 1e-4).sum()),
-        }
+    begin = time.perf_counter()
+    r2 = [curve_fit_r2(t, s, (low, high), analytic) for t, s in zip(targets.numpy(), starts, strict=True)]
+    return {"seconds": time.perf_counter() - begin, "r2": r2}
+
+
+def compare(ours: dict[str, Any], loop: dict[str, Any]) -> dict[str, Any]:
+    gains = np.array(ours["r2"][:N_ATOMS]) - loop["r2"]
+    per_filter = loop["seconds"] / N_ATOMS
     return {
-        "problem": {"n_filters": N_FILTERS, "patch_shape": list(SHAPE), "n_starts": N_STARTS},
-        "threads": torch.get_num_threads(),
-        "processor": platform.processor() or platform.machine(),
-        "load_average": os.getloadavg()[0],
-        "versions": {"python": platform.python_version(), "torch": torch.__version__}
-        | {module.__name__: module.__version__ for module in (np, scipy)},
-        "batched": {"seconds": sorted(seconds), "median_seconds": statistics.median(seconds)},
-        "r2": {str(q): float(np.quantile(fits.r2, q)) for q in (0.1, 0.25, 0.5, 0.75, 0.9)},
-        "curve_fit": peers,
-        "targets": {
-            "seconds": TARGET_SECONDS,
-            "speedup": TARGET_SPEEDUP,
-            "met": statistics.median(seconds) <= TARGET_SECONDS
-            and all(peer["times_slower_per_filter"] >= TARGET_SPEEDUP for peer in peers.values()),
-        },
+        "seconds": loop["seconds"],
+        "n_filters": N_ATOMS,
+        "times_slower": spread([per_filter * len(ours["r2"]) / seconds for seconds in ours["seconds"]]),
+        "r2": spread(loop["r2"]),
+        "r2_gain": spread(gains.tolist()),
+        "r2_mean_gain": float(gains.mean()),
+        "n_better_by_1e-4": {"batched": int((gains > 1e-4).sum()), "curve_fit": int((gains < -1e-4).sum())},
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/gabor.json"))
-    arguments = parser.parse_args()
-    report = measure()
-    text = json.dumps(report, indent=1)
-    print(text)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(text + "\n")
+def measure() -> dict[str, Any]:
+    ours = batched()
+    return {
+        "problem": {
+            "data": "embedded",
+            "patch_shape": list(SHAPE),
+            "n_filters": N_DICTIONARIES * N_ATOMS,
+            "n_starts": N_STARTS,
+        },
+        "batched": {"seconds": spread(ours["seconds"]), "r2": spread(ours["r2"])},
+        "curve_fit": compare(ours, curve_fit_loop(False)),
+        "curve_fit_analytic": compare(ours, curve_fit_loop(True)),
+    }
 
 
 if __name__ == "__main__":
-    main()
+    main("gabor", measure)

@@ -3,7 +3,8 @@
     python benchmarks/inference.py
 
 Whitened natural patches of 12 × 12 pixels with 196 and 1,024 learned atoms at three values of λ, and digits of
-MNIST. The product b is part of every time. The unrolled peer is eager torch: Gram form, projection by sorting, float32, 30 layers.
+MNIST. The product b is part of every time. The unrolled peer is eager torch: Gram form, projection by sorting,
+float32, 30 layers.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ def torchrun(n_processes, config, runs, **options):
     environment = os.environ | {"WLSC_RUNS_DIR": str(runs), "OMP_NUM_THREADS": "1"}
     script = runs.parent / "train.py"
     script.write_text(TRAIN, encoding="utf-8")
-    return subprocess.Popen([*command, str(script), str(config)], env=environment, stderr=subprocess.PIPE, text=True, **options)
+    command += [str(script), str(config)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **options)
 
 
 def the_run(runs, monkeypatch):
@@ -68,7 +69,8 @@ def test_a_process_that_dies_stops_the_run_and_it_resumes(tmp_path, monkeypatch)
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
+    listing = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+    workers = listing.stdout.split()
     os.kill(int(workers[-1]), signal.SIGKILL)
     _, errors = process.communicate(timeout=240)
     assert process.returncode != 0
@@ -93,5 +95,5 @@ def test_back_propagation_is_refused_under_torchrun(monkeypatch, tmp_path):
         "x", experiments.DataConfig("digits", "embedded"), experiments.ModelConfig("wlsc", 5, 0.1),
         experiments.TrainingConfig(trainer="unrolled"),
     )  # fmt: skip
-    with pytest.raises(ValueError, match="training.trainer must be 'closed_form' under torchrun"):
+    with pytest.raises(ValueError, match=r"training\.trainer must be 'closed_form' under torchrun"):
         experiments.run(config)

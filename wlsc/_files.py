@@ -11,7 +11,7 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def build_folder() -> Path:
-    """Folder of all that is generated: ``_build`` in the repository, or below here if the package is installed alone."""
+    """Folder of all that is generated: ``_build`` in the repository, or here if the package is installed alone."""
     return (_REPOSITORY if (_REPOSITORY / "pyproject.toml").exists() else Path.cwd()) / "_build"
 
 

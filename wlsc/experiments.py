@@ -232,8 +232,8 @@ def _from_table(kind: type, table: Mapping[str, Any], where: str) -> Any:
 
 
 def _checked(value: Any, kind: str, where: str) -> Any:
-    tables = {"DataConfig": DataConfig, "ModelConfig": ModelConfig, "TrainingConfig": TrainingConfig}
-    expected: dict[str, type] = {"str": str, "int": int, "float": float}
+    tables: dict[str, Any] = {"DataConfig": DataConfig, "ModelConfig": ModelConfig, "TrainingConfig": TrainingConfig}
+    expected: dict[str, Any] = {"str": str, "int": int, "float": float}
     if kind == "float" and type(value) is int:
         value = float(value)
     wanted = expected.get(kind, dict)

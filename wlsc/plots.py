@@ -32,7 +32,7 @@ CLASS_COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C6D1F", "#5B3F8C", "#999999", "#3D3D3D",
 )  # fmt: skip
 
-_STYLE = {
+_STYLE: Any = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -106,9 +106,16 @@ def bipartite_graphs(
         edges = np.stack([samples[rows], atoms[columns]], axis=1)
         widths = 1.8 * codes[rows, columns]
         axis.add_collection(LineCollection(list(edges), linewidths=widths, colors="#6B6B6B", zorder=1))
-        axis.scatter(*samples.T, s=9, color=COLOURS["WLSC"], linewidth=0, label="samples", zorder=2)
+        axis.scatter(samples[:, 0], samples[:, 1], s=9, color=COLOURS["WLSC"], linewidth=0, label="samples", zorder=2)
         axis.scatter(
-            *atoms.T, s=70, marker="^", color=COLOURS["sparse coding"], edgecolor="white", label="atoms", zorder=3
+            atoms[:, 0],
+            atoms[:, 1],
+            s=70,
+            marker="^",
+            color=COLOURS["sparse coding"],
+            edgecolor="white",
+            label="atoms",
+            zorder=3,
         )
         axis.set(title=title, xlabel=x_label, aspect="equal")
     axes[0].set_ylabel(y_label)
@@ -195,7 +202,13 @@ def embedding(panels: Mapping[str, np.ndarray], labels: np.ndarray, legend: str 
         for index, label in enumerate(np.unique(labels)):
             chosen = points[labels == label]
             axis.scatter(
-                *chosen.T, s=size, linewidth=0, color=CLASS_COLOURS[index % 10], label=str(label), rasterized=True
+                chosen[:, 0],
+                chosen[:, 1],
+                s=size,
+                linewidth=0,
+                color=CLASS_COLOURS[index % 10],
+                label=str(label),
+                rasterized=True,
             )
         axis.set(title=title, xticks=[], yticks=[], xlabel="embedding 1", aspect="equal")
     axes[0].set_ylabel("embedding 2")

@@ -109,7 +109,8 @@ class ClosedFormTrainer:
             worst = _worst_over_processes(patches, objectives, len(dead_atoms(self._statistics)))
             self._statistics, updated = revive_atoms(self._statistics, updated, worst)
         self.model.set_dictionary(updated)
-        return StepResult(*tallies.tolist(), n_samples, codes)
+        objective, n_active = tallies.tolist()
+        return StepResult(objective, n_active, n_samples, codes)
 
     def state(self) -> State:
         """Dictionary, statistics and the number of samples seen."""

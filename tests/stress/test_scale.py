@@ -9,7 +9,7 @@ import pytest
 
 N_PATCHES, N_FEATURES, N_ATOMS = 5_000_000, 64, 64
 
-#: Trains on the memory-mapped file that it is given, and prints peak anonymous memory (bytes) beyond that after imports.
+#: Trains on the memory-mapped file that it is given, and prints peak anonymous memory (bytes) beyond that at the start.
 #: Pages of the file that happen to be cached do not count: the system takes them back whenever it needs them.
 SCRIPT = """
 import json, re, sys, threading, time

@@ -186,7 +186,8 @@ def cluster_codes(
     check_count("n_init", n_init)
     if not 0 <= regularization < np.inf:
         raise ValueError(f"regularization must be a finite number of at least 0, got {regularization!r}")
-    used = np.flatnonzero(weights.sum(axis=0))
+    usage = weights.sum(axis=0)
+    used = np.flatnonzero(usage)
     most = min(n_samples, len(used))
     if n_clusters is not None and check_count("n_clusters", n_clusters) > most:
         raise ValueError(
@@ -203,7 +204,7 @@ def cluster_codes(
 
     eigenvalues, coordinates = _spectrum(graph, wanted, regularization, random_state)
     labels = _partition(graph, coordinates, n_clusters, n_groups, regularization, n_init, random_state)
-    shares = np.bincount(labels, weights=weights.sum(axis=0)[used])
+    shares = np.bincount(labels, weights=usage[used])
     atom_labels = np.full(n_atoms, -1)
     atom_labels[used] = np.argsort(np.argsort(-shares, kind="stable"))[labels]
     atom_embedding = np.zeros((n_atoms, wanted))
@@ -222,10 +223,7 @@ def _read_codes(codes: Any) -> Any:
     """The codes as a float64 CSR array of their own, rows scaled to a sum of 1."""
     from scipy.sparse import csr_array
 
-    codes = _read_matrix("codes", codes)
-    if isinstance(codes, torch.Tensor):
-        codes = codes.detach().cpu().numpy()
-    weights = csr_array(codes, dtype=np.float64, copy=True)
+    weights = csr_array(_to_numpy(_read_matrix("codes", codes)), dtype=np.float64, copy=True)
     weights.sum_duplicates()
     weights.eliminate_zeros()
     n_negative = int(np.count_nonzero(weights.data < 0))
@@ -249,9 +247,12 @@ def _read_matrix(name: str, values: Any) -> Any:
         parts = (values.values(), values.col_indices(), values.crow_indices())
         values = csr_array(tuple(_to_numpy(part) for part in parts), shape=tuple(values.shape))
     if not issparse(values):
-        return to_torch(name, values, ndim=2)
-    to_torch(name, values.data)
-    return csr_array(values)
+        return to_torch(name, values, ndim=2).detach()
+    if values.ndim != 2:
+        raise ValueError(f"{name} must have 2 dimensions, got shape {values.shape}")
+    matrix = csr_array(values, dtype=np.result_type(values.dtype, np.float32))
+    to_torch(name, matrix.data)
+    return matrix
 
 
 def _at_most(name: str, value: int | None, default: int, minimum: int, maximum: int) -> int:
@@ -366,7 +367,7 @@ def _majority(weights: Any, atom_labels: np.ndarray) -> np.ndarray:
     return np.where(shares.any(axis=1), shares.argmax(axis=1), -1)
 
 
-def _to_numpy(values: Array) -> np.ndarray:
+def _to_numpy(values: Any) -> Any:
     return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
 
 

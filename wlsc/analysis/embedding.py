@@ -41,8 +41,8 @@ def embed_tsne(
     References
     ----------
     .. [1] L. van der Maaten, G. Hinton, Visualizing data using t-SNE, JMLR 9 (2008) 2579–2605.
-    .. [2] P. G. Poličar, M. Stražar, B. Zupan, openTSNE: a modular Python library for t-SNE dimensionality reduction and
-       embedding, Journal of Statistical Software 109 (2024) 1–30.
+    .. [2] P. G. Poličar, M. Stražar, B. Zupan, openTSNE: a modular Python library for t-SNE dimensionality reduction
+       and embedding, Journal of Statistical Software 109 (2024) 1–30.
     """
     from openTSNE import TSNE
     from sklearn.decomposition import PCA

@@ -10,6 +10,9 @@ are affinely independent, up to d + 1 of them. The inverse R of its Cholesky fac
 to date: one more row for an atom that joins, Givens rotations of the rows for one that leaves. H⁻¹b and H⁻¹1
 follow at a cost linear in the size of the face, and with them the face's minimum x = H⁻¹b + τH⁻¹1, Σx = 1.
 
+The face is in float64. What grows with the number of atoms is in the precision of the data: the gradient Gx − b, one
+row of G per atom in use, and the search for its smallest entries.
+
 References
 ----------
 .. [1] P. Wolfe, Finding the nearest point in a polytope, Mathematical Programming 11 (1976) 128–149.
@@ -18,9 +21,9 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numba
@@ -33,42 +36,37 @@ _JOINING = 4
 #: Gap at which a sample counts as solved, as a share of the tolerance.
 _STOP = 0.25
 
-#: Squared distance from the face below which an atom counts as dependent on it: as a share of the stopping gap, and at
-#: most. With a share below 1, an atom that joins promises more descent than such a curvature takes back before
-#: the simplex ends, so that curvature does not matter.
+#: Squared distance from the face up to which an atom counts as dependent on it: a share of the stopping gap, and at
+#: most this. With a share below 1, an atom that joins promises more descent than such a curvature could take back
+#: before the simplex ends: taking the atom for a little farther off than it is changes no step.
 _DEPENDENT, _MOST_DEPENDENT = 0.5, 1e-6
-
-#: How far the sum of a sample's codes may lie from 1 before the factor counts as spoilt by rounding.
-_SUM_TOLERANCE = 1e-7
 
 #: Code that counts as zero when its atom is on the way out.
 _ZERO = 1e-14
 
-#: Rounds without descent after which rounding has the last word.
-_PATIENCE = 8
+#: Rounds without descent after which rounding has the last word, and rounds per atom after which anything has.
+_PATIENCE, _MOST_ROUNDS = 8, 10
 
-#: Bytes of the linear term that are formed at a time, tasks for each thread in them, and the fewest samples in one.
-_CHUNK_BYTES, _TASKS, _FEWEST = 1 << 23, 8, 16
-
-#: Lanes that are left when the largest violations are picked one by one.
+#: Lanes that are left when the largest entries are picked one by one.
 _LANES = 32
 
+#: Bytes of the linear term that are formed at a time, tasks that each thread finds in them, fewest samples in a task.
+_CHUNK_BYTES, _TASKS, _FEWEST = 1 << 23, 4, 16
+
 _INT = np.int32
-_LARGEST = np.int32(2**31 - 1)
-_SMALLEST = np.int32(-(2**31))
+_LARGEST, _SMALLEST = np.int32(2**31 - 1), np.int32(-(2**31))
 
 
-def _jit(function: Callable[..., Any]) -> Any:
-    """Compile ``function`` at its first call; keep the machine code on disk if there is a folder to write to."""
-    options = {"nogil": True, "fastmath": True, "error_model": "numpy", "forceinline": True}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(**options)(function)
+class Rows(NamedTuple):
+    """Codes in compressed rows: sample i has ``codes[starts[i]:starts[i + 1]]`` on ``atoms`` of the same places."""
+
+    starts: np.ndarray
+    atoms: np.ndarray
+    codes: np.ndarray
 
 
 class _Face(NamedTuple):
-    """Atoms in use, their codes, and R with what follows from it; arrays of one thread, longer than any face."""
+    """Atoms in use, their codes, and R with what follows from it; arrays longer than any face, one set per task."""
 
     atoms: np.ndarray
     codes: np.ndarray
@@ -79,6 +77,15 @@ class _Face(NamedTuple):
     column: np.ndarray
     solved_column: np.ndarray
     scratch: np.ndarray
+
+
+def _jit(function: Callable[..., Any]) -> Any:
+    """Compile ``function`` at its first call; keep the machine code on disk if there is a folder to write to."""
+    options: Any = {"nogil": True, "fastmath": True, "error_model": "numpy", "forceinline": True}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return numba.njit(**options)(function)
 
 
 @_jit
@@ -104,10 +111,12 @@ def _join(gram, linear, atom, face, n_active, floor, force):
     """
     atoms, rows, column, solved = face.atoms, face.inverse_factor, face.column, face.solved_column
     gram_row = gram[atom]
+    distance, linear_step, ones_step = 1.0 + gram_row[atom], linear[atom] + 0.0, 1.0
     for i in range(n_active):
-        column[i] = 1.0 + gram_row[atoms[i]]
-        solved[i] = 0.0
-    distance = 1.0 + gram_row[atom]
+        entry = 1.0 + gram_row[atoms[i]]
+        linear_step -= entry * face.solved_linear[i]
+        ones_step -= entry * face.solved_ones[i]
+        column[i], solved[i] = entry, 0.0
     for i in range(n_active):
         row = rows[i]
         product = 0.0
@@ -121,10 +130,6 @@ def _join(gram, linear, atom, face, n_active, floor, force):
         if not force:
             return n_active, True
         distance = floor
-    linear_step, ones_step = linear[atom] + 0.0, 1.0
-    for i in range(n_active):
-        linear_step -= solved[i] * linear[atoms[i]]
-        ones_step -= solved[i]
     linear_step /= distance
     ones_step /= distance
     scale = 1.0 / np.sqrt(distance)
@@ -220,31 +225,31 @@ def _set_excess(gram, linear, face, n_active, level, excess):
 
 
 @_jit
-def _find_largest(excess, ranks, bits, found):
+def _find_largest(excess, rounded, bits, found):
     """Fill ``found`` with the atoms of largest excess, largest first; return how many of them are positive.
 
-    The excess is rounded to integers that hold the atom in their low bits (``bits`` is a view of ``ranks``): maxima of
-    integers vectorise, and carry their place along. Values closer than the rounding may swap, and of two that
-    share a lane the smaller is passed over.
+    The excess is rounded to integers that hold the atom in their low bits: maxima of integers vectorise, and carry
+    their place along. Values closer than the rounding may swap, and of two in one lane the smaller is passed over.
+    ``bits`` has a power of two of lanes; those beyond the atoms hold the smallest integer.
     """
-    n_left, low_bits = excess.size, 1
-    while low_bits < n_left:
-        low_bits *= 2
-    place_mask = _INT(low_bits - 1)
-    value_mask = _INT(-low_bits)
-    for j in range(n_left):
-        ranks[j] = excess[j]
-    for j in range(n_left):
-        rank = bits[j]
+    n_left = bits.size
+    place_mask, value_mask = _INT(n_left - 1), _INT(-n_left)
+    if excess.itemsize == 4:
+        source = excess.view(np.int32)
+    else:
+        for j in range(excess.size):
+            rounded[j] = excess[j]
+        source = rounded.view(np.int32)
+    for j in range(excess.size):
+        rank = source[j]
         rank = _INT(rank ^ _INT(_INT(rank >> 31) & _LARGEST))  # the bits of negative floats count downwards
         bits[j] = _INT(_INT(rank & value_mask) | _INT(j))
     while n_left > _LANES:
-        half = (n_left + 1) // 2
-        for j in range(n_left - half):
-            bits[j] = max(bits[j], bits[half + j])
-        n_left = half
+        n_left //= 2
+        for j in range(n_left):
+            bits[j] = max(bits[j], bits[n_left + j])
     n_positive, last = 0, _LARGEST
-    for i in range(min(found.size, n_left)):
+    for i in range(min(found.size, excess.size)):
         best = _SMALLEST
         for j in range(n_left):
             rank = bits[j] if bits[j] < last else _SMALLEST
@@ -256,48 +261,32 @@ def _find_largest(excess, ranks, bits, found):
 
 
 @_jit
-def _start(gram, linear, initial, face, n_largest, floor):
-    """Begin on the face that ``initial`` uses; return its number of atoms, 0 if there is none."""
-    working = initial.dtype.type
+def _start(gram, linear, atoms, codes, face, n_largest, floor):
+    """Begin on the face that given codes use; return its number of atoms, 0 if no code is positive."""
     n_active, total = 0, 0.0
-    for begin in range(0, initial.size, _LANES):
-        lanes = initial[begin : begin + _LANES]
-        used = working(0)
-        for j in range(lanes.size):
-            used += abs(lanes[j])
-        if used > 0:
-            for j in range(lanes.size):
-                if lanes[j] > 0 and n_active < n_largest:
-                    n_active, dependent = _join(gram, linear, begin + j, face, n_active, floor, False)
-                    if not dependent:
-                        face.codes[n_active - 1] = lanes[j]
-                        total += lanes[j]
+    for i in range(atoms.size):
+        if codes[i] > 0 and n_active < n_largest:
+            n_active, dependent = _join(gram, linear, np.uintp(atoms[i]), face, n_active, floor, False)
+            if not dependent:
+                face.codes[n_active - 1] = codes[i]
+                total += codes[i]
     for i in range(n_active):
         face.codes[i] /= total
     return n_active
 
 
 @_jit
-def _tidy(atoms, codes, n_active):
-    """Sort by atom, and add up the codes of an atom that joined twice; return the number of atoms left."""
+def _sort(atoms, codes, n_active):
     for i in range(1, n_active):
         atom, code, j = atoms[i], codes[i], i
         while j > 0 and atoms[j - 1] > atom:
             atoms[j], codes[j] = atoms[j - 1], codes[j - 1]
             j -= 1
         atoms[j], codes[j] = atom, code
-    last = 0
-    for i in range(1, n_active):
-        if atoms[i] == atoms[last]:
-            codes[last] += codes[i]
-        else:
-            last += 1
-            atoms[last], codes[last] = atoms[i], codes[i]
-    return last + 1
 
 
 @_jit
-def _grow(array, size):
+def _lengthened(array, size):
     longer = np.empty(max(size, 2 * array.size), array.dtype)
     longer[: array.size] = array
     return longer
@@ -305,24 +294,25 @@ def _grow(array, size):
 
 @_jit
 def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initial, tolerance, n_largest):
-    """Solve a few samples; see `solve_active_set`.
+    """Solve the samples of one task; return their rows, residuals and rounds.
 
-    ``products`` holds (1 + 2λ)Aᵀy of each sample, ``squares`` the diagonal of G, ``weight`` λ, ``tolerance`` the gap at
-    which to stop relative to the scale of ``residuals``; ``initial`` has no rows for a cold start.
+    Atoms are in units in which none is longer than 1, patches are brought to them by ``inverse_unit``. ``products``
+    holds (1 + 2λ)Aᵀy of each sample, ``squares`` the diagonal of G, ``weight`` λ, ``tolerance`` the residual at which to
+    stop and ``n_largest`` the size of the largest face. ``initial`` has no starts for a cold start.
     """
     n_samples, n_atoms = products.shape
     face = _new_face(n_largest + _JOINING + 4)
     linear, excess = np.empty(n_atoms, gram.dtype), np.empty(n_atoms, gram.dtype)
-    ranks = np.empty(n_atoms, np.float32)
-    bits = ranks.view(np.int32)
+    n_lanes = _LANES
+    while n_lanes < n_atoms:
+        n_lanes *= 2
+    rounded, bits = np.empty(n_atoms, np.float32), np.full(n_lanes, _SMALLEST)
     found = np.empty(_JOINING, np.uintp)
     working = gram.dtype.type
-    half, weight_working, inverse_unit = working(0.5), working(weight), working(inverse_unit)
+    half, working_weight, inverse_unit = working(0.5), working(weight), working(inverse_unit)
     largest_square = squares.max()
-    counts, rounds = np.empty(n_samples, np.int64), np.empty(n_samples, np.int64)
-    residuals, totals = np.empty(n_samples), np.empty(n_samples)
+    starts, rounds, residuals = np.zeros(n_samples + 1, np.int64), np.empty(n_samples, np.int64), np.empty(n_samples)
     atoms, codes = np.empty(16 * n_samples, np.int32), np.empty(16 * n_samples, gram.dtype)
-    n_written = 0
     for sample in range(n_samples):
         patch, product = patches[sample], products[sample]
         square = working(0)
@@ -332,24 +322,22 @@ def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initi
         level = tolerance * scale
         floor = min(_DEPENDENT * level, _MOST_DEPENDENT)
         for j in range(n_atoms):
-            linear[j] = product[j] - weight_working * squares[j]
+            linear[j] = product[j] - working_weight * squares[j]
         n_active = 0
-        if initial.shape[0]:
-            n_active = _start(gram, linear, initial[sample], face, n_largest, floor)
-        n_joining = 0
-        if n_active == 0:
+        if initial.starts.size:
+            begin, end = initial.starts[sample], initial.starts[sample + 1]
+            n_active = _start(gram, linear, initial.atoms[begin:end], initial.codes[begin:end], face, n_largest, floor)
+        if n_active == 0:  # the best vertices, from the best one
             for j in range(n_atoms):
                 excess[j] = linear[j] - half * squares[j]
-            _find_largest(excess, ranks, bits, found)
-            n_joining = 1
+            _find_largest(excess, rounded, bits, found)
+            for i in range(min(found.size, n_atoms)):
+                n_active, _ = _join(gram, linear, found[i], face, n_active, floor, i == 0)
+            face.codes[0] = 1.0
         lowest, stalled, n_rounds = 1e300, 0, 0
         while True:
-            for i in range(n_joining):
-                n_active, dependent = _join(gram, linear, found[i], face, n_active, floor, i == 0)
-                if dependent or n_active > n_largest:
-                    break
             n_active, multiplier = _descend(face, n_active)
-            # every atom in use has gradient τ − 1; the objective is half of
+            # the gradient is τ − 1 for every atom in use, and twice the objective
             value = multiplier - 1.0
             for i in range(n_active):
                 value -= linear[face.atoms[i]] * face.codes[i]
@@ -358,56 +346,77 @@ def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initi
             else:
                 stalled += 1
             _set_excess(gram, linear, face, n_active, multiplier - 1.0 - level, excess)
-            n_joining = _find_largest(excess, ranks, bits, found)
+            n_joining = _find_largest(excess, rounded, bits, found)
             n_rounds += 1
-            if n_joining == 0 or stalled > _PATIENCE or n_active > n_largest or n_rounds > 10 * n_atoms + 100:
+            if n_joining == 0 or n_active > n_largest or stalled > _PATIENCE or n_rounds > _MOST_ROUNDS * (n_atoms + 9):
                 break
+            for i in range(n_joining):
+                n_active, dependent = _join(gram, linear, found[i], face, n_active, floor, i == 0)
+                if dependent or n_active > n_largest:
+                    break
         gap, total = excess[found[0]] + 0.0, 0.0
         for i in range(n_active):
             gap -= excess[face.atoms[i]] * face.codes[i]
             total += face.codes[i]
+        residuals[sample] = max(gap, 0.0) / scale if scale > 0.0 else 0.0
+        rounds[sample] = n_rounds
+        _sort(face.atoms, face.codes, n_active)
+        begin = starts[sample]
+        end = begin + n_active
+        if end > atoms.size:
+            atoms, codes = _lengthened(atoms, end), _lengthened(codes, end)
         for i in range(n_active):
-            face.codes[i] /= total
-        n_active = _tidy(face.atoms, face.codes, n_active)
-        if n_written + n_active > atoms.size:
-            atoms, codes = _grow(atoms, n_written + n_active), _grow(codes, n_written + n_active)
-        for i in range(n_active):
-            atoms[n_written + i], codes[n_written + i] = face.atoms[i], face.codes[i]
-        n_written += n_active
-        counts[sample], rounds[sample] = n_active, n_rounds
-        residuals[sample] = gap / scale if scale > 0.0 else 0.0
-        totals[sample] = total
-    return counts, atoms[:n_written], codes[:n_written], residuals, totals, rounds
+            atoms[begin + i], codes[begin + i] = face.atoms[i], face.codes[i] / total
+        starts[sample + 1] = end
+    n_written = starts[n_samples]
+    return Rows(starts, atoms[:n_written], codes[:n_written]), residuals, rounds
 
 
 @_jit
-def _scatter(counts, atoms, codes, dense):
-    read = 0
-    for sample in range(counts.size):
-        for _ in range(counts[sample]):
-            dense[sample, atoms[read]] = codes[read]
-            read += 1
+def _compress(dense):
+    """Positive entries of an array as rows."""
+    n_samples, n_atoms = dense.shape
+    starts = np.zeros(n_samples + 1, np.int64)
+    atoms, codes = np.empty(16 * n_samples, np.int32), np.empty(16 * n_samples, dense.dtype)
+    end = 0
+    for sample in range(n_samples):
+        for begin in range(0, n_atoms, _LANES):
+            lanes = dense[sample, begin : begin + _LANES]
+            total = dense.dtype.type(0)
+            for j in range(lanes.size):  # most lanes are all zeros, and a sum tells so at once
+                total += abs(lanes[j])
+            if total > 0:
+                for j in range(lanes.size):
+                    if lanes[j] > 0:
+                        if end == atoms.size:
+                            atoms, codes = _lengthened(atoms, end + 1), _lengthened(codes, end + 1)
+                        atoms[end], codes[end] = begin + j, lanes[j]
+                        end += 1
+        starts[sample + 1] = end
+    return Rows(starts, atoms[:end], codes[:end])
 
 
-class ActiveSetCodes(NamedTuple):
-    """Codes in compressed rows, and how they were found.
+@_jit
+def _expand(rows, dense):
+    for sample in range(rows.starts.size - 1):
+        for i in range(rows.starts[sample], rows.starts[sample + 1]):
+            dense[sample, rows.atoms[i]] = rows.codes[i]
+
+
+class Solution(NamedTuple):
+    """Codes of all samples and how they were found.
 
     Attributes
     ----------
-    counts
-        Number of atoms in use of each sample, shape (n_samples,).
-    atoms, codes
-        Their indices, ascending in each sample, and their codes, shape (counts.sum(),); empty if written to ``dense``.
+    rows
+        The codes with ascending atoms, None if they were written to ``dense``.
     residuals
-        `wlsc.kkt_residual` of each sample as the solver knows it, in the precision of the data; infinite where rounding
-        spoilt the codes.
+        `wlsc.kkt_residual` of each sample in the precision of the data, shape (n_samples,).
     rounds
-        Gradients over all atoms that each sample took.
+        Gradients over all atoms that each sample took, shape (n_samples,).
     """
 
-    counts: np.ndarray
-    atoms: np.ndarray
-    codes: np.ndarray
+    rows: Rows | None
     residuals: np.ndarray
     rounds: np.ndarray
 
@@ -417,13 +426,12 @@ def solve_active_set(
     dictionary: torch.Tensor,
     lam: float,
     tol: float,
-    initial: Any = None,
-    dense: torch.Tensor | None = None,
-) -> ActiveSetCodes:
-    """Exact codes of all patches on the CPU, with `torch.get_num_threads` threads.
+    initial: np.ndarray | Rows | None = None,
+    dense: np.ndarray | None = None,
+) -> Solution:
+    """Exact codes on the CPU, on `torch.get_num_threads` threads; the result does not depend on their number.
 
-    The result of a sample does not depend on the number of threads. The linear term is formed in pieces that stay in
-    cache, never as a whole.
+    The linear term is formed in pieces that fit into the caches, never as a whole.
 
     Parameters
     ----------
@@ -432,31 +440,32 @@ def solve_active_set(
     lam
         Weight λ ≥ 0 of the penalty.
     tol
-        Residual to stay below. What rounding or degeneracy keeps above it shows in the result's ``residuals``.
+        Residual to stay below. Where rounding or degeneracy kept a sample above it, its residual says so.
     initial
-        Codes to start from, a NumPy or SciPy CSR array of shape (n_samples, n_atoms). Negative codes are left out and
-        the rest is scaled to the simplex.
+        Codes to start from, of the dtype of ``patches``: an array of shape (n_samples, n_atoms), or rows. Negative
+        codes are left out and the others scaled to the simplex.
     dense
-        Where to write dense codes, zeros of shape (n_samples, n_atoms).
+        Zeros of shape (n_samples, n_atoms), to write dense codes to.
     """
-    n_samples, (n_atoms, n_features) = patches.shape[0], dictionary.shape
+    n_samples, (n_atoms, n_features) = len(patches), dictionary.shape
     unit = _unit(dictionary)
     scaled = dictionary / unit
     gram = (scaled @ scaled.T).numpy()
     squares = gram.diagonal().copy()
     encoder = (scaled * ((1 + 2 * lam) / unit)).T
-    cold = np.empty((0, n_atoms), gram.dtype)
+    nothing = Rows(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, gram.dtype))
     n_threads = torch.get_num_threads()
     chunk = max(_CHUNK_BYTES // (n_atoms * gram.itemsize), 256)
-    products = torch.empty(min(chunk, n_samples), n_atoms, dtype=patches.dtype)
+    products = patches.new_empty(min(chunk, n_samples), n_atoms)
 
-    def solve(task: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
-        offset, begin, end = task
-        start = cold
-        if initial is not None:
-            rows = initial[begin:end]
-            start = rows.toarray() if hasattr(rows, "toarray") else rows
-        found = _solve_samples(
+    def solve(offset: int, begin: int, end: int) -> Solution:
+        if initial is None:
+            start = nothing
+        elif isinstance(initial, Rows):
+            start = initial._replace(starts=initial.starts[begin : end + 1])
+        else:
+            start = _compress(initial[begin:end])
+        rows, residuals, rounds = _solve_samples(
             gram,
             squares,
             lam,
@@ -468,30 +477,45 @@ def solve_active_set(
             min(n_features + 1, n_atoms),
         )
         if dense is None:
-            return found
-        _scatter(*found[:3], dense[begin:end].numpy())
-        return found[0], found[1][:0], found[2][:0], *found[3:]
+            return Solution(rows, residuals, rounds)
+        _expand(rows, dense[begin:end])
+        return Solution(None, residuals, rounds)
 
-    parts = []
-    with ThreadPoolExecutor(n_threads) if n_threads > 1 else nullcontext() as pool:
-        for offset in range(0, n_samples, chunk):
+    solved: dict[int, Solution] = {}
+
+    def work(tasks: Iterator[tuple[int, int, int]]) -> None:
+        for offset, begin, end in tasks:
+            solved[begin] = solve(offset, begin, end)
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        for offset in range(0, max(n_samples, 1), chunk):
             stop = min(offset + chunk, n_samples)
             torch.mm(patches[offset:stop], encoder, out=products[: stop - offset])
             size = max(-(-(stop - offset) // (_TASKS * n_threads)), _FEWEST)
-            tasks = [(offset, begin, min(begin + size, stop)) for begin in range(offset, stop, size)]
-            parts += map(solve, tasks) if pool is None or len(tasks) == 1 else pool.map(solve, tasks)
+            tasks = [(offset, begin, min(begin + size, stop)) for begin in range(offset, max(stop, 1), size)]
+            queue = iter(tasks)  # shared: whoever has done a task takes the next one
+            helpers = [pool.submit(work, queue) for _ in range(min(n_threads, len(tasks)) - 1)]
+            work(queue)
+            for helper in helpers:
+                helper.result()
+    return _joined([solved[begin] for begin in sorted(solved)])
+
+
+def _joined(solved: list[Solution]) -> Solution:
+    residuals, rounds = (np.concatenate([getattr(part, name) for part in solved]) for name in ("residuals", "rounds"))
+    parts = [part.rows for part in solved if part.rows is not None]
     if not parts:
-        parts = [solve((0, 0, 0))]
-    counts, atoms, codes, residuals, totals, rounds = map(np.concatenate, zip(*parts, strict=True))
-    # compiled code that may assume finite numbers cannot be asked whether they are
-    sound = np.abs(totals - 1) <= _SUM_TOLERANCE
-    return ActiveSetCodes(counts, atoms, codes, np.where(sound, np.maximum(residuals, 0), np.inf), rounds)
+        return Solution(None, residuals, rounds)
+    offsets = np.cumsum([0] + [part.starts[-1] for part in parts])
+    starts = [part.starts[:-1] + offset for part, offset in zip(parts, offsets[:-1], strict=True)]
+    atoms, codes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("atoms", "codes"))
+    return Solution(Rows(np.concatenate([*starts, offsets[-1:]]), atoms, codes), residuals, rounds)
 
 
 def _unit(dictionary: torch.Tensor) -> float:
-    """Power of two no smaller than the largest norm of an atom, which no intermediate result overflows."""
+    """Power of two that no atom is longer than, found without overflow or underflow."""
     largest = float(dictionary.abs().max())
     if largest == 0:
         return 1.0
     norm = largest * float(torch.linalg.vector_norm(dictionary / largest, dim=1).max())
-    return 2.0 ** np.ceil(np.log2(norm))
+    return 2.0 ** math.ceil(math.log2(norm))

@@ -52,6 +52,15 @@ class InferenceInfo(NamedTuple):
     fallbacks: Array
 
 
+class _Found(NamedTuple):
+    """`InferenceInfo` in tensors."""
+
+    residuals: torch.Tensor
+    iterations: torch.Tensor
+    solver: str
+    fallbacks: torch.Tensor
+
+
 def infer_codes(
     patches: Array,
     dictionary: Array,
@@ -111,10 +120,11 @@ def infer_codes(
         if tol is not None or initial_codes is not None:
             raise ValueError('tol and initial_codes belong to method="exact", got one for method="unrolled"')
         with torch.no_grad():
-            codes = encode_unrolled(y, atoms, weight, check_count("n_layers", n_layers or 0))
-        layers = torch.full((y.shape[0],), n_layers, dtype=torch.int64)
+            depth = check_count("n_layers", n_layers or 0)
+            codes = encode_unrolled(y, atoms, weight, depth)
+        layers = torch.full((y.shape[0],), depth, dtype=torch.int64)
         nobody = torch.zeros(0, dtype=torch.int64)
-        info = InferenceInfo(kkt_residual(y, atoms, codes, weight), layers, "unrolled", nobody) if return_info else None
+        info = _Found(_residuals(y, atoms, codes, weight), layers, "unrolled", nobody) if return_info else None
     else:
         tolerance = DEFAULT_TOLERANCE[y.dtype] if tol is None else tol
         if not tolerance > 0:
@@ -135,7 +145,7 @@ def infer_codes(
 
 def _solve(
     patches: torch.Tensor, dictionary: torch.Tensor, lam: float, tol: float, initial: torch.Tensor | None, output: str
-) -> tuple[torch.Tensor, InferenceInfo]:
+) -> tuple[torch.Tensor, _Found]:
     """Solve with the fastest method of the device, then what that leaves above ``tol`` in float64 with the safest."""
     with torch.no_grad():
         if patches.device.type == "cpu" and find_spec("numba") is not None:
@@ -151,7 +161,7 @@ def _solve(
             safe = safe.to(codes.dtype)
             codes = _with_rows(codes, failed, safe)
             # rounding to the precision of the data counts
-            residuals[failed] = kkt_residual(patches[failed], dictionary, safe, lam)
+            residuals[failed] = _residuals(patches[failed], dictionary, safe, lam)
             iterations[failed] += more
     n_failed = int((~(residuals <= tol)).sum())
     if n_failed:
@@ -159,7 +169,7 @@ def _solve(
             f"the codes of {n_failed} of {len(codes)} samples did not reach tol={tol:g} "
             f"(worst kkt_residual {float(residuals.max()):.3g}); use float64 data or a larger tol"
         )
-    return codes, InferenceInfo(residuals, iterations, solver, failed)
+    return codes, _Found(residuals, iterations, solver, failed)
 
 
 def _active_set(
@@ -170,7 +180,7 @@ def _active_set(
     shape = (len(patches), len(dictionary))
     start: np.ndarray | Rows | None = None
     if initial is not None:
-        start = initial.numpy() if initial.layout == torch.strided else Rows(*(part.numpy() for part in _parts(initial)))
+        start = initial.numpy() if initial.layout == torch.strided else Rows(*_arrays(initial))
     dense = patches.new_zeros(shape) if output == "dense" else None
     solution = solve_active_set(
         patches.detach().contiguous(),
@@ -180,8 +190,11 @@ def _active_set(
         start,
         None if dense is None else dense.numpy(),
     )
-    codes = _csr(*map(torch.from_numpy, solution.rows), shape) if dense is None else dense
-    return codes, torch.from_numpy(solution.residuals), torch.from_numpy(solution.rounds)
+    if dense is None:
+        assert solution.rows is not None
+        starts, atoms, values = map(torch.from_numpy, solution.rows)
+        dense = _csr(starts, atoms, values, shape)
+    return dense, torch.from_numpy(solution.residuals), torch.from_numpy(solution.rounds)
 
 
 def _projected_gradient(
@@ -208,9 +221,15 @@ def _projected_gradient(
         codes, _, iterations = solve_proximal(
             gram, linear, step_size, start, project_last, residual, tol / 2, _MAX_ITERATIONS
         )
-        parts.append((codes, kkt_residual(some, dictionary, codes, lam), iterations))
+        parts.append((codes, _residuals(some, dictionary, codes, lam), iterations))
     codes, residuals, iterations = (torch.cat(part) for part in zip(*parts, strict=True))
     return codes, residuals, iterations
+
+
+def _residuals(
+    patches: torch.Tensor, dictionary: torch.Tensor, codes: torch.Tensor, lam: float
+) -> torch.Tensor:
+    return torch.as_tensor(kkt_residual(patches, dictionary, codes, lam))
 
 
 def _checked_start(initial_codes: Any, patches: torch.Tensor, dictionary: torch.Tensor) -> torch.Tensor:
@@ -220,24 +239,29 @@ def _checked_start(initial_codes: Any, patches: torch.Tensor, dictionary: torch.
         got = getattr(initial_codes, "shape", type(initial_codes).__name__)
         raise ValueError(f"initial_codes must have shape (n_samples, n_atoms) = {expected}, got {got}")
     if hasattr(initial_codes, "tocsr"):  # SciPy
-        rows = initial_codes.tocsr()
-        parts = torch.from_numpy(rows.indptr), torch.from_numpy(rows.indices), rows.data
+        rows = initial_codes.tocsr(copy=True)
+        rows.sum_duplicates()
+        starts, atoms, codes = torch.tensor(rows.indptr), torch.tensor(rows.indices), rows.data
     elif isinstance(initial_codes, torch.Tensor) and initial_codes.layout == torch.sparse_csr:
-        parts = _parts(initial_codes)
+        starts, atoms, codes = initial_codes.crow_indices(), initial_codes.col_indices(), initial_codes.values()
     else:
         return to_torch("initial_codes", initial_codes, ndim=2).to(patches)
-    starts, atoms, codes = parts
-    return _csr(starts, atoms, to_torch("initial_codes", codes).to(patches), expected)
+    return _csr(starts, atoms, to_torch("initial_codes", codes).to(patches), expected, check=True)
 
 
-def _parts(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return codes.crow_indices(), codes.col_indices(), codes.values()
+def _arrays(codes: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Starts, atoms and values of a CSR tensor; rows have fewer than 2³¹ atoms."""
+    return codes.crow_indices().numpy(), codes.col_indices().int().numpy(), codes.values().numpy()
 
 
-def _csr(starts: torch.Tensor, atoms: torch.Tensor, codes: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+def _csr(
+    starts: torch.Tensor, atoms: torch.Tensor, codes: torch.Tensor, shape: tuple[int, int], check: bool = False
+) -> torch.Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        return torch.sparse_csr_tensor(starts.long(), atoms.long(), codes, shape, device=codes.device)
+        return torch.sparse_csr_tensor(
+            starts.long(), atoms.long(), codes, shape, device=codes.device, check_invariants=check
+        )
 
 
 def _with_rows(codes: torch.Tensor, samples: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -245,7 +269,7 @@ def _with_rows(codes: torch.Tensor, samples: torch.Tensor, rows: torch.Tensor) -
     if codes.layout == torch.strided:
         codes[samples] = rows
         return codes
-    starts, atoms, values = _parts(codes)
+    starts, atoms, values = codes.crow_indices(), codes.col_indices(), codes.values()
     owners = torch.arange(len(codes)).repeat_interleave(starts.diff())
     stay = ~torch.isin(owners, samples)
     new, new_atoms = torch.nonzero(rows, as_tuple=True)
@@ -253,15 +277,17 @@ def _with_rows(codes: torch.Tensor, samples: torch.Tensor, rows: torch.Tensor) -
     order = owners.argsort(stable=True)
     starts = torch.cat([starts[:1], torch.bincount(owners, minlength=len(codes)).cumsum(0)])
     atoms, values = torch.cat([atoms[stay], new_atoms])[order], torch.cat([values[stay], rows[new, new_atoms]])[order]
-    return _csr(starts, atoms, values, tuple(codes.shape))
+    return _csr(starts, atoms, values, (codes.shape[0], codes.shape[1]))
 
 
 def _like_csr(codes: torch.Tensor, template: Array) -> Any:
-    """Codes as a CSR tensor, or as a SciPy CSR array where ``template`` is a NumPy array."""
-    rows = codes if codes.layout == torch.sparse_csr else _csr_of(codes)
+    """Codes, dense or CSR, as a CSR tensor, or as a SciPy CSR array where ``template`` is a NumPy array."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        rows = codes.to_sparse_csr()
     if isinstance(template, torch.Tensor):
         return rows
     from scipy.sparse import csr_array
 
-    starts, atoms, values = (part.numpy() for part in _parts(rows))
+    starts, atoms, values = _arrays(rows)
     return csr_array((values, atoms, starts), shape=tuple(rows.shape))
