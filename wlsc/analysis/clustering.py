@@ -183,6 +183,7 @@ def cluster_codes(
 
     weights = _read_codes(codes)
     n_samples, n_atoms = weights.shape
+    check_count("random_state", random_state, 0)
     check_count("n_init", n_init)
     if not 0 <= regularization < np.inf:
         raise ValueError(f"regularization must be a finite number of at least 0, got {regularization!r}")

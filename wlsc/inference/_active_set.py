@@ -81,7 +81,7 @@ class _Face(NamedTuple):
 
 def _jit(function: Callable[..., Any]) -> Any:
     """Compile ``function`` at its first call; keep the machine code on disk if there is a folder to write to."""
-    options: Any = {"nogil": True, "fastmath": True, "error_model": "numpy", "forceinline": True}
+    options: Any = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
@@ -297,8 +297,8 @@ def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initi
     """Solve the samples of one task; return their rows, residuals and rounds.
 
     Atoms are in units in which none is longer than 1, patches are brought to them by ``inverse_unit``. ``products``
-    holds (1 + 2λ)Aᵀy of each sample, ``squares`` the diagonal of G, ``weight`` λ, ``tolerance`` the residual at which to
-    stop and ``n_largest`` the size of the largest face. ``initial`` has no starts for a cold start.
+    holds (1 + 2λ)Aᵀy of each sample, ``squares`` the diagonal of G, ``weight`` λ, ``tolerance`` the residual at which
+    to stop and ``n_largest`` the size of the largest face. ``initial`` has no starts for a cold start.
     """
     n_samples, n_atoms = products.shape
     face = _new_face(n_largest + _JOINING + 4)

@@ -226,9 +226,7 @@ def _projected_gradient(
     return codes, residuals, iterations
 
 
-def _residuals(
-    patches: torch.Tensor, dictionary: torch.Tensor, codes: torch.Tensor, lam: float
-) -> torch.Tensor:
+def _residuals(patches: torch.Tensor, dictionary: torch.Tensor, codes: torch.Tensor, lam: float) -> torch.Tensor:
     return torch.as_tensor(kkt_residual(patches, dictionary, codes, lam))
 
 
