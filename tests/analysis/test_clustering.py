@@ -172,10 +172,11 @@ def test_more_starts_keep_the_partition_that_tells_more():
 def test_a_few_atoms_apart_are_no_cluster_unless_asked_for():
     codes, blocks, _ = planted_codes(3)
     apart = sparse.block_diag([codes, np.full((3, 2), 0.5)])
-    result = cluster_codes(apart, 3)
+    single = {"n_groups": apart.shape[1], "n_eigenvectors": apart.shape[1]}
+    result = cluster_codes(apart, 3, **single)
     assert result.n_components == 2
     assert same_partition(result.sample_labels[: len(blocks)], blocks)
-    strict = cluster_codes(apart, 3, regularization=0)
+    strict = cluster_codes(apart, 3, regularization=0, **single)
     assert set(strict.sample_labels[-3:]) == {2}
     assert 2 not in strict.sample_labels[:-3]
 
@@ -259,10 +260,10 @@ def test_predict_reproduces_the_labels_and_follows_the_larger_share():
 def test_predict_without_a_cluster():
     codes = np.insert(planted_codes()[0], 0, 0, axis=1)
     result = cluster_codes(codes, 4)
-    new = np.eye(codes.shape[1])[[0, 1]]
+    new = np.eye(codes.shape[1])[:2]
     np.testing.assert_array_equal(result.predict(new), [-1, result.atom_labels[1]])
     with pytest.raises(ValueError, match=r"codes must have one column per atom \(49\), got shape \(2, 48\)"):
-        result.predict(new[:, 1:])
+        result.predict(codes[:2, 1:])
     with pytest.raises(ValueError, match="codes must have a non-zero value in every row, got 1 empty rows of 2"):
         result.predict(new * [[0], [1]])
 
@@ -361,7 +362,7 @@ CODES = planted_codes()[0]
         (sparse.csr_array(changed(CODES, 0, np.inf)), {}, "codes must be finite, got 48 NaN or infinite values"),
         (changed(CODES, (0, 0), -0.1), {}, "codes must be non-negative, got 1 negative values"),
         (changed(CODES, 3, 0), {}, "codes must have a non-zero value in every row, got 1 empty rows of 240"),
-        (CODES[:3], {}, "n_clusters must be at most the number of samples .* got 4 for 3 samples and 1. atoms"),
+        (CODES[:3], {}, "n_clusters must be at most the number of samples .* got 4 for 3 samples and 9 atoms"),
         (np.eye(5)[[0, 1, 2] * 3], {}, "n_clusters must be at most .* got 4 for 9 samples and 3 atoms"),
         (CODES[:0], {}, r"codes must hold at least one sample, got shape \(0, 48\)"),
         (CODES[0], {}, r"codes must have 2 dimensions, got shape \(48,\)"),

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.spatial import Delaunay
 from scipy.spatial.distance import cdist
@@ -71,7 +73,9 @@ def test_outputs_and_kinds():
     np.testing.assert_array_equal(csr.to_dense().numpy(), dense)
 
 
-@pytest.mark.parametrize("convert", [np.asarray, csr_array, torch.as_tensor])
+@pytest.mark.parametrize(
+    "convert", [np.asarray, csr_array, torch.as_tensor, lambda start: torch.as_tensor(start).to_sparse()]
+)
 def test_initial_codes_change_nothing_but_time(convert):
     patches, dictionary = problem(5)
     cold = wlsc.infer_codes(patches, dictionary, 0.1)
@@ -116,3 +120,67 @@ def test_bad_input(options, message):
     patches, dictionary = problem()
     with pytest.raises(ValueError, match=message):
         wlsc.infer_codes(**({"patches": patches, "dictionary": dictionary, "lam": 0.1} | options))
+
+
+@st.composite
+def degenerate_problems(draw):
+    """Shapes, scales and dictionaries that break solvers: copies, lines and grids of atoms, patches on atoms, zeros."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n_samples, n_atoms, n_features = draw(st.integers(1, 20)), draw(st.integers(1, 40)), draw(st.integers(1, 12))
+    patches, dictionary = rng.normal(size=(n_samples, n_features)), rng.normal(size=(n_atoms, n_features))
+    kind = draw(
+        st.sampled_from(["generic", "copies", "grid", "line", "zero patches", "patches on atoms", "zero atoms"])
+    )
+    if kind == "copies":
+        dictionary = dictionary[rng.integers(n_atoms, size=n_atoms)]
+    elif kind == "grid":
+        patches, dictionary = np.round(patches), np.round(dictionary)
+    elif kind == "line":
+        dictionary = dictionary[:, :1] * np.ones(n_features)
+    elif kind == "zero patches":
+        patches = np.zeros_like(patches)
+    elif kind == "patches on atoms":
+        patches = dictionary[rng.integers(n_atoms, size=n_samples)]
+    elif kind == "zero atoms":
+        dictionary = np.zeros_like(dictionary)
+    scale = 10.0 ** draw(st.integers(-6, 6))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    lam = draw(st.sampled_from([0.0, 1e-6, 1e-3, 0.1, 1.0, 1e3]))
+    return (scale * patches).astype(dtype), (scale * dictionary).astype(dtype), lam
+
+
+def certificate(patches, dictionary, codes, lam):
+    """The scale-free gap, written out in float64 with explicit distances."""
+    patches, dictionary, codes = (array.astype(np.float64) for array in (patches, dictionary, codes))
+    gradient = (codes @ dictionary - patches) @ dictionary.T + lam * cdist(patches, dictionary, "sqeuclidean")
+    gap = np.sum(codes * gradient, axis=1) - gradient.min(axis=1)
+    largest = np.maximum(np.sum(patches**2, axis=1), np.sum(dictionary**2, axis=1).max())
+    return np.where(largest > 0, gap / np.where(largest > 0, (1 + 2 * lam) * largest, 1), 0)
+
+
+@settings(deadline=None, max_examples=300)
+@given(degenerate_problems(), st.booleans(), st.sampled_from(["dense", "csr"]))
+def test_degenerate_problems_are_solved(problem_, warm, output):
+    patches, dictionary, lam = problem_
+    start = None
+    if warm:
+        start = (
+            np.random.default_rng(0).dirichlet(np.full(len(dictionary), 0.3), size=len(patches)).astype(patches.dtype)
+        )
+    codes = wlsc.infer_codes(patches, dictionary, lam, initial_codes=start, output=output)
+    codes = codes if output == "dense" else codes.toarray()
+    assert codes.min() >= 0
+    np.testing.assert_allclose(codes.sum(axis=1), 1, atol=1e-6)
+    assert certificate(patches, dictionary, codes, lam).max() <= (1e-5 if patches.dtype == np.float32 else 1e-6)
+
+
+def test_result_does_not_depend_on_the_number_of_threads():
+    patches, dictionary = problem(7, n_samples=3000, n_atoms=30, dtype=np.float32)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        single = wlsc.infer_codes(patches, dictionary, 0.05)
+        torch.set_num_threads(3)
+        np.testing.assert_array_equal(wlsc.infer_codes(patches, dictionary, 0.05), single)
+    finally:
+        torch.set_num_threads(before)

@@ -308,6 +308,7 @@ def _partition(
 ) -> np.ndarray:
     """Cluster of each atom: the best of several starts of k-means with merging."""
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
     lengths = np.linalg.norm(coordinates, axis=1, keepdims=True)
     directions = (coordinates / np.where(lengths > 0, lengths, 1)).round(_DECIMALS)
@@ -316,17 +317,19 @@ def _partition(
     edges = graph.tocoo()
     even = regularization * graph.sum() / graph.shape[0] ** 2
     best, best_information = np.zeros(len(place), dtype=np.int64), -np.inf
-    for state in np.random.default_rng(seed).integers(2**31, size=n_init):
-        kmeans = KMeans(n_groups, init="random", n_init=1, max_iter=_KMEANS_ITERATIONS, random_state=int(state))
-        groups = kmeans.fit_predict(points).astype(np.int64)[place]
-        cells = groups[edges.row] * n_groups + groups[edges.col]
-        between = np.bincount(cells, weights=edges.data, minlength=n_groups**2).reshape(n_groups, n_groups)
-        sizes = np.bincount(groups, minlength=n_groups)
-        merged = _merge(between + even * np.outer(sizes, sizes), n_clusters)
-        members = np.eye(merged.max() + 1)[merged]
-        information = _mutual_information(members.T @ between @ members)
-        if information > best_information:
-            best, best_information = merged[groups], information
+    # one thread: the arrays are small, and sums that are split among more threads round differently
+    with threadpool_limits(1):
+        for state in np.random.default_rng(seed).integers(2**31, size=n_init):
+            kmeans = KMeans(n_groups, init="random", n_init=1, max_iter=_KMEANS_ITERATIONS, random_state=int(state))
+            groups = kmeans.fit_predict(points).astype(np.int64)[place]
+            cells = groups[edges.row] * n_groups + groups[edges.col]
+            between = np.bincount(cells, weights=edges.data, minlength=n_groups**2).reshape(n_groups, n_groups)
+            sizes = np.bincount(groups, minlength=n_groups)
+            merged = _merge(between + even * np.outer(sizes, sizes), n_clusters)
+            members = np.eye(merged.max() + 1)[merged]
+            information = _mutual_information(members.T @ between @ members)
+            if information > best_information:
+                best, best_information = merged[groups], information
     return best
 
 

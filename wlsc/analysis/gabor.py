@@ -165,7 +165,7 @@ def gabor(parameters: np.ndarray | Mapping[str, np.ndarray], patch_shape: tuple[
     """
     shape = check_patch_shape(patch_shape)
     params, coefficients = _to_internal(parameters)
-    _, _, quadratures = _local_frame(params, *_pixel_grid(shape, params))
+    quadratures = _quadratures(params, _local_polynomials(params), _monomials(shape, params))
     return (coefficients[:, None] @ quadratures)[:, 0].numpy()
 
 
@@ -286,72 +286,112 @@ def _to_internal(parameters: np.ndarray | Mapping[str, np.ndarray]) -> tuple[tor
     return torch.from_numpy(params), torch.from_numpy(coefficients)
 
 
-def _pixel_grid(shape: tuple[int, int], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+# Everything that a step needs is a sum over pixels of monomials in x and y times products of the two quadratures with each
+# other or with the filter: the derivatives of a Gabor are polynomials of second degree times the quadratures. No Jacobian
+# in pixels is formed. A column of the Jacobian is a vector of 12 numbers, its polynomials' coefficients over 1, x, y, x²,
+# xy, y² for the cosine quadrature and then for the sine; the Gram matrix of these 12 functions holds 3 · 15 moments.
+
+_EXPONENTS = [
+    (degree - i, i) for degree in range(5) for i in range(degree + 1)
+]  # of x and y; the first six up to degree 2
+_PRODUCTS = [[_EXPONENTS.index((i + k, j + m)) for k, m in _EXPONENTS[:6]] for i, j in _EXPONENTS[:6]]
+_PAIRS = torch.triu_indices(3, 3)  # 1·1, 1·x, 1·y, x·x, x·y, y·y
+_QUADRATURES = [0, 6]  # the places of both quadratures themselves among the 12 functions
+
+
+def _monomials(shape: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
+    """Return xⁱyʲ for all ``_EXPONENTS``, (15, n_pixels)."""
     rows, columns = (torch.arange(size, dtype=like.dtype, device=like.device) for size in shape)
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
-    return x.reshape(-1), y.reshape(-1)
+    y, x = (axis.reshape(-1) for axis in torch.meshgrid(rows, columns, indexing="ij"))
+    return torch.stack([x**i * y**j for i, j in _EXPONENTS])
 
 
-def _local_frame(
-    params: torch.Tensor, x: torch.Tensor, y: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return u and v, (n, n_pixels), and both quadratures under the envelope, (n, 2, n_pixels)."""
-    x0, y0, theta, log_f, log_sx, log_sy = (column[:, None] for column in params.unbind(1))
-    cos, sin, pixels = theta.cos(), theta.sin(), torch.stack([x, y])
-    u = torch.addmm(-cos * x0 - sin * y0, torch.cat([cos, sin], dim=1), pixels)
-    v = torch.addmm(sin * x0 - cos * y0, torch.cat([-sin, cos], dim=1), pixels)
-    scaled_u, scaled_v = u * (-log_sx).exp(), v * (-log_sy).exp()
-    envelope = torch.exp(-0.5 * torch.addcmul(scaled_u * scaled_u, scaled_v, scaled_v))
-    argument = _TAU * log_f.exp() * u
-    return u, v, torch.stack([envelope * argument.cos(), envelope * argument.sin()], dim=1)
-
-
-def _jacobian(
-    params: torch.Tensor, coefficients: torch.Tensor, u: torch.Tensor, v: torch.Tensor, quadratures: torch.Tensor
-) -> torch.Tensor:
-    """Return the derivatives with respect to the six parameters, log A and φ, (n, 8, n_pixels).
-
-    The derivative with respect to log A is the model itself.
-    """
-    _, _, theta, log_f, log_sx, log_sy = (column[:, None] for column in params.unbind(1))
-    cosine, sine = quadratures.unbind(1)
-    a, b = (column[:, None] for column in coefficients.unbind(1))
-    model, conjugate = a * cosine + b * sine, b * cosine - a * sine
-    slope = _TAU * log_f.exp() * conjugate
-    scaled_u, scaled_v = u * model * (-2 * log_sx).exp(), v * model * (-2 * log_sy).exp()
-    across = slope - scaled_u  # derivative along u; that along v is −scaled_v
+def _local_polynomials(params: torch.Tensor) -> torch.Tensor:
+    """Return 1, u, v, u², uv, v² as polynomials in x and y, (n, 6, 6)."""
+    x0, y0, theta = params[:, :3].unbind(1)
     cos, sin = theta.cos(), theta.sin()
-    columns = [
-        -cos * across - sin * scaled_v,
-        cos * scaled_v - sin * across,
-        v * across + u * scaled_v,
-        u * slope,
-        u * scaled_u,
-        v * scaled_v,
-        model,
-        conjugate,
+    one, zero = torch.ones_like(cos), torch.zeros_like(cos)
+    forms = [one, zero, zero, -cos * x0 - sin * y0, cos, sin, sin * x0 - cos * y0, -sin, cos]
+    linear = torch.stack(forms, dim=1).unflatten(1, (3, 3))
+    left, right = _PAIRS.to(params.device)
+    product = linear[:, left, :, None] * linear[:, right, None, :]
+    product = product + product.mT
+    product.diagonal(dim1=2, dim2=3).mul_(0.5)
+    return product[:, :, left, right]
+
+
+def _quadratures(params: torch.Tensor, polynomials: torch.Tensor, monomials: torch.Tensor) -> torch.Tensor:
+    """Return the cosine and the sine under the envelope, (n, 2, n_pixels)."""
+    _, u, _, uu, _, vv = polynomials.unbind(1)
+    _, _, _, log_f, log_sx, log_sy = params[:, :, None].unbind(1)
+    exponent = (-2 * log_sx).exp() * uu + (-2 * log_sy).exp() * vv
+    envelope = torch.exp(-0.5 * exponent @ monomials[:6])
+    argument = (_TAU * log_f.exp() * u) @ monomials[:6]
+    return torch.stack([envelope * argument.cos(), envelope * argument.sin()], dim=1)
+
+
+def _moments(quadratures: torch.Tensor, monomials: torch.Tensor) -> torch.Tensor:
+    """Return the Gram matrix of the 12 functions, (n, 12, 12)."""
+    cosine, sine = quadratures.unbind(1)
+    sums = torch.stack([cosine * cosine, cosine * sine, sine * sine], dim=1) @ monomials.T
+    products = torch.tensor(_PRODUCTS, device=sums.device)
+    even, mixed, odd = (block[:, products] for block in sums.unbind(1))
+    return torch.cat([torch.cat([even, mixed], dim=2), torch.cat([mixed, odd], dim=2)], dim=1)
+
+
+def _jacobian(params: torch.Tensor, coefficients: torch.Tensor, polynomials: torch.Tensor) -> torch.Tensor:
+    """Return the derivatives with respect to the six parameters, log A and φ, (n, 8, 12).
+
+    With the model m = a·cosine + b·sine and its conjugate q = b·cosine − a·sine, ∂m/∂u = k q − u m / σ_x² and
+    ∂m/∂v = −v m / σ_y². The derivative with respect to log A is m, that with respect to φ is q.
+    """
+    one, u, v, uu, uv, vv = polynomials.unbind(1)
+    _, _, theta, log_f, log_sx, log_sy = params[:, :, None].unbind(1)
+    cos, sin, wave_number = theta.cos(), theta.sin(), _TAU * log_f.exp()
+    curve_u, curve_v = (-2 * log_sx).exp(), (-2 * log_sy).exp()
+    zero = torch.zeros_like(one)
+    of_model = [
+        cos * curve_u * u - sin * curve_v * v,
+        sin * curve_u * u + cos * curve_v * v,
+        (curve_v - curve_u) * uv,
+        *(zero, curve_u * uu, curve_v * vv, one, zero),
     ]
-    return torch.stack(columns, dim=1)
+    of_conjugate = [
+        *(-wave_number * cos * one, -wave_number * sin * one, wave_number * v, wave_number * u),
+        *(zero, zero, zero, one),
+    ]
+    m, q = torch.stack(of_model, dim=1), torch.stack(of_conjugate, dim=1)
+    a, b = coefficients[:, :, None, None].unbind(1)
+    return torch.cat([a * m + b * q, b * m - a * q], dim=2)
 
 
 def _normal_equations(
-    params: torch.Tensor, targets: torch.Tensor, x: torch.Tensor, y: torch.Tensor
+    params: torch.Tensor, targets: torch.Tensor, monomials: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return SSE (n,), Hessian (n, 6, 6) and gradient (n, 6) of SSE/2 in the reduced problem, and the coefficients.
 
-    Eliminating the quadratures Φ from the Jacobian D of the model leaves Dᵀ(I − ΦΦ⁺)D, Kaufman's approximation.
+    Targets have unit length. Eliminating the quadratures Φ from the Jacobian D of the model leaves Dᵀ(I − ΦΦ⁺)D,
+    Kaufman's approximation.
     """
-    u, v, basis = _local_frame(params, x, y)
-    gram = basis @ basis.mT
-    ridge = torch.finfo(gram.dtype).eps * gram.diagonal(dim1=1, dim2=2).sum(1)  # the sine fades as f σ_x does
+    polynomials = _local_polynomials(params)
+    quadratures = _quadratures(params, polynomials, monomials)
+    moments = _moments(quadratures, monomials)
+    against_targets = ((quadratures * targets[:, None]) @ monomials[:6].T).flatten(1)
+    eps = torch.finfo(params.dtype).eps
+
+    gram, right = moments[:, _QUADRATURES][:, :, _QUADRATURES], against_targets[:, _QUADRATURES]
+    ridge = eps * gram.diagonal(dim1=1, dim2=2).sum(1)  # the sine fades as f σ_x does
     inverse = torch.linalg.inv(gram + ridge[:, None, None] * torch.eye(2, dtype=gram.dtype, device=gram.device))
-    coefficients = (inverse @ (basis @ targets[:, :, None]))[:, :, 0]
-    jacobian = _jacobian(params, coefficients, u, v, basis)
-    derivatives, residual = jacobian[:, :6], targets - jacobian[:, 6]
-    cross = derivatives @ basis.mT
-    hessian = derivatives @ derivatives.mT - cross @ inverse @ cross.mT
-    gradient = -(derivatives @ residual[:, :, None])[:, :, 0]
-    return residual.square().sum(1), hessian, gradient, coefficients
+    coefficients = (inverse @ right[:, :, None])[:, :, 0]
+    fitted = (gram @ coefficients[:, :, None])[:, :, 0]
+    sse = 1 + (coefficients * (fitted - 2 * right)).sum(1)
+
+    jacobian = _jacobian(params, coefficients, polynomials)[:, :6]
+    weighted = jacobian @ moments
+    cross = weighted[:, :, _QUADRATURES]
+    hessian = weighted @ jacobian.mT - cross @ inverse @ cross.mT
+    gradient = (cross @ coefficients[:, :, None] - jacobian @ against_targets[:, :, None])[:, :, 0]
+    return sse.clamp_min(eps), hessian, gradient, coefficients
 
 
 def _bounds(shape: tuple[int, int], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -377,17 +417,17 @@ def _levenberg_marquardt(
     A parameter on its bound stays there while the gradient points outwards; steps are cut at the bounds. A problem
     leaves the batch once a step lowers its SSE by less than ``tolerance`` (relative), or no step lowers it at all.
     """
-    grid = _pixel_grid(shape, params)
+    monomials = _monomials(shape, params)
     low, high = bounds
     params = params.clamp(low, high)
-    sse, hessian, gradient, _ = _normal_equations(params, targets, *grid)
+    sse, hessian, gradient, _ = _normal_equations(params, targets, monomials)
     damping = torch.full_like(sse, 1e-2)
     active = torch.arange(len(params), device=params.device)
     final_params, final_sse = params.clone(), sse.clone()
     for _ in range(max_iterations):
         free = ~(((params <= low) & (gradient > 0)) | ((params >= high) & (gradient < 0)))
         trial = (params + _damped_step(hessian, gradient, damping, free)).clamp(low, high)
-        new_sse, new_hessian, new_gradient, _ = _normal_equations(trial, targets, *grid)
+        new_sse, new_hessian, new_gradient, _ = _normal_equations(trial, targets, monomials)
         better = new_sse < sse
         stalled = better & (sse - new_sse <= tolerance * sse)
         params = torch.where(better[:, None], trial, params)
@@ -532,7 +572,7 @@ def _turned(params: torch.Tensor) -> torch.Tensor:
 
 
 def _coefficients(params: torch.Tensor, targets: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    return _normal_equations(params, targets, *_pixel_grid(shape, params))[3]
+    return _normal_equations(params, targets, _monomials(shape, params))[3]
 
 
 def _values(params: torch.Tensor, coefficients: torch.Tensor) -> np.ndarray:
@@ -553,10 +593,11 @@ def _standard_errors(
     J is first scaled to unit columns. An eigenvalue below the resolution of float64 counts as that resolution, so that
     what the pixels do not determine gets a very large standard error rather than none.
     """
-    jacobian = _jacobian(params, coefficients, *_local_frame(params, *_pixel_grid(shape, params)))
-    norms = torch.linalg.vector_norm(jacobian, dim=2, keepdim=True).clamp_min(torch.finfo(params.dtype).tiny)
-    unit = jacobian / norms
-    eigenvalues, vectors = torch.linalg.eigh(unit @ unit.mT)
+    polynomials, monomials = _local_polynomials(params), _monomials(shape, params)
+    jacobian = _jacobian(params, coefficients, polynomials)
+    gram = jacobian @ _moments(_quadratures(params, polynomials, monomials), monomials) @ jacobian.mT
+    norms = gram.diagonal(dim1=1, dim2=2).clamp_min(torch.finfo(params.dtype).tiny).sqrt()[:, :, None]
+    eigenvalues, vectors = torch.linalg.eigh(gram / (norms * norms.mT))
     roots = vectors / norms / eigenvalues.clamp_min(torch.finfo(params.dtype).eps).sqrt()[:, None]
     roots = (roots * variance.sqrt()[:, None, None]).cpu().numpy()  # covariance = roots @ roots.T
     log_nx, log_ny = roots[:, 3] + roots[:, 4], roots[:, 3] + roots[:, 5]

@@ -90,7 +90,7 @@ def infer_codes(
     n_layers
         Number of layers; required by, and only for, "unrolled".
     initial_codes
-        Start of the exact method, dense or CSR, shape (n_samples, n_atoms).
+        Start of the exact method, dense or sparse, shape (n_samples, n_atoms).
     output
         "dense": an array like ``patches``; "csr": a SciPy CSR array, or a torch CSR tensor for tensors.
     return_info
@@ -240,7 +240,8 @@ def _checked_start(initial_codes: Any, patches: torch.Tensor, dictionary: torch.
         rows = initial_codes.tocsr(copy=True)
         rows.sum_duplicates()
         starts, atoms, codes = torch.tensor(rows.indptr), torch.tensor(rows.indices), rows.data
-    elif isinstance(initial_codes, torch.Tensor) and initial_codes.layout == torch.sparse_csr:
+    elif isinstance(initial_codes, torch.Tensor) and initial_codes.layout != torch.strided:
+        initial_codes = _compressed(initial_codes)
         starts, atoms, codes = initial_codes.crow_indices(), initial_codes.col_indices(), initial_codes.values()
     else:
         return to_torch("initial_codes", initial_codes, ndim=2).to(patches)
@@ -262,6 +263,13 @@ def _csr(
         )
 
 
+def _compressed(codes: torch.Tensor) -> torch.Tensor:
+    """Codes of any layout as a CSR tensor."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        return codes.to_sparse_csr()
+
+
 def _with_rows(codes: torch.Tensor, samples: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """Codes, dense or CSR, with the rows of some samples replaced."""
     if codes.layout == torch.strided:
@@ -280,9 +288,7 @@ def _with_rows(codes: torch.Tensor, samples: torch.Tensor, rows: torch.Tensor) -
 
 def _like_csr(codes: torch.Tensor, template: Array) -> Any:
     """Codes, dense or CSR, as a CSR tensor, or as a SciPy CSR array where ``template`` is a NumPy array."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        rows = codes.to_sparse_csr()
+    rows = _compressed(codes)
     if isinstance(template, torch.Tensor):
         return rows
     from scipy.sparse import csr_array
