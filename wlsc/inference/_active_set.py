@@ -44,8 +44,8 @@ _DEPENDENT, _MOST_DEPENDENT = 0.5, 1e-6
 #: Code that counts as zero when its atom is on the way out.
 _ZERO = 1e-14
 
-#: Rounds without descent after which rounding has the last word, and times that R is computed anew to get past it.
-_PATIENCE, _REFRESHED = 8, 3
+#: Rounds without descent after which rounding has the last word, and rounds per atom after which anything has.
+_PATIENCE, _MOST_ROUNDS = 8, 10
 
 #: Lanes that are left when the largest entries are picked one by one.
 _LANES = 32
@@ -81,7 +81,7 @@ class _Face(NamedTuple):
 
 def _jit(function: Callable[..., Any]) -> Any:
     """Compile ``function`` at its first call; keep the machine code on disk if there is a folder to write to."""
-    options: Any = {"nogil": True, "fastmath": True, "error_model": "numpy", "forceinline": True}
+    options: Any = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
@@ -100,28 +100,6 @@ def _new_face(capacity):
         np.empty(capacity),
         np.empty(capacity),
         np.empty(capacity),
-    )
-
-
-class _Search(NamedTuple):
-    """Where atoms are looked for; ``bits`` has a power of two of lanes, the smallest integer in those beyond the atoms."""
-
-    excess: np.ndarray
-    rounded: np.ndarray
-    bits: np.ndarray
-    found: np.ndarray
-
-
-@_jit
-def _new_search(n_atoms, gram):
-    n_lanes = _LANES
-    while n_lanes < n_atoms:
-        n_lanes *= 2
-    return _Search(
-        np.empty(n_atoms, gram.dtype),
-        np.empty(n_atoms, np.float32),
-        np.full(n_lanes, _SMALLEST),
-        np.empty(_JOINING, np.uintp),
     )
 
 
@@ -247,14 +225,13 @@ def _set_excess(gram, linear, face, n_active, level, excess):
 
 
 @_jit
-def _find_largest(search):
+def _find_largest(excess, rounded, bits, found):
     """Fill ``found`` with the atoms of largest excess, largest first; return how many of them are positive.
 
     The excess is rounded to integers that hold the atom in their low bits: maxima of integers vectorise, and carry
-    their place along. Values closer than the rounding may swap, and of two that share a lane the smaller is passed
-    over.
+    their place along. Values closer than the rounding may swap, and of two in one lane the smaller is passed over.
+    ``bits`` has a power of two of lanes; those beyond the atoms hold the smallest integer.
     """
-    excess, rounded, bits, found = search.excess, search.rounded, search.bits, search.found
     n_left = bits.size
     place_mask, value_mask = _INT(n_left - 1), _INT(-n_left)
     if excess.itemsize == 4:
@@ -316,39 +293,6 @@ def _lengthened(array, size):
 
 
 @_jit
-def _walk(gram, linear, face, n_active, n_largest, level, floor, search):
-    """Go from face to face to the optimum; return the number of atoms in use, the gap and the rounds it took."""
-    excess, found = search.excess, search.found
-    lowest, stalled, n_refreshed, n_rounds = 1e300, 0, 0, 0
-    while True:
-        n_active, multiplier = _descend(face, n_active)
-        # the gradient is τ − 1 for every atom in use, and twice the objective
-        value = multiplier - 1.0
-        for i in range(n_active):
-            value -= linear[face.atoms[i]] * face.codes[i]
-        if value < lowest:
-            lowest = value
-        else:
-            stalled += 1
-        _set_excess(gram, linear, face, n_active, multiplier - 1.0 - level, excess)
-        n_joining = _find_largest(search)
-        n_rounds += 1
-        if n_joining > 0 and n_active <= n_largest and stalled <= _PATIENCE:
-            for i in range(n_joining):
-                n_active, dependent = _join(gram, linear, found[i], face, n_active, floor, i == 0)
-                if dependent or n_active > n_largest:
-                    break
-            continue
-        gap = excess[found[0]] + 0.0
-        for i in range(n_active):
-            gap -= excess[face.atoms[i]] * face.codes[i]
-        if gap <= 2.0 * level or n_refreshed == _REFRESHED:
-            return n_active, gap, n_rounds
-        n_active = _start(gram, linear, face.atoms[:n_active], face.codes[:n_active], face, n_largest, floor)
-        n_refreshed, stalled = n_refreshed + 1, 0
-
-
-@_jit
 def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initial, tolerance, n_largest):
     """Solve the samples of one task; return their rows, residuals and rounds.
 
@@ -357,8 +301,13 @@ def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initi
     to stop and ``n_largest`` the size of the largest face. ``initial`` has no starts for a cold start.
     """
     n_samples, n_atoms = products.shape
-    face, search = _new_face(n_largest + _JOINING + 4), _new_search(n_atoms, gram)
-    linear, excess, found = np.empty(n_atoms, gram.dtype), search.excess, search.found
+    face = _new_face(n_largest + _JOINING + 4)
+    linear, excess = np.empty(n_atoms, gram.dtype), np.empty(n_atoms, gram.dtype)
+    n_lanes = _LANES
+    while n_lanes < n_atoms:
+        n_lanes *= 2
+    rounded, bits = np.empty(n_atoms, np.float32), np.full(n_lanes, _SMALLEST)
+    found = np.empty(_JOINING, np.uintp)
     working = gram.dtype.type
     half, working_weight, inverse_unit = working(0.5), working(weight), working(inverse_unit)
     largest_square = squares.max()
@@ -381,18 +330,41 @@ def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initi
         if n_active == 0:  # the best vertices, from the best one
             for j in range(n_atoms):
                 excess[j] = linear[j] - half * squares[j]
-            _find_largest(search)
+            _find_largest(excess, rounded, bits, found)
             for i in range(min(found.size, n_atoms)):
                 n_active, _ = _join(gram, linear, found[i], face, n_active, floor, i == 0)
             face.codes[0] = 1.0
-        n_active, gap, rounds[sample] = _walk(gram, linear, face, n_active, n_largest, level, floor, search)
+        lowest, stalled, n_rounds = 1e300, 0, 0
+        while True:
+            n_active, multiplier = _descend(face, n_active)
+            # the gradient is τ − 1 for every atom in use, and twice the objective
+            value = multiplier - 1.0
+            for i in range(n_active):
+                value -= linear[face.atoms[i]] * face.codes[i]
+            if value < lowest:
+                lowest = value
+            else:
+                stalled += 1
+            _set_excess(gram, linear, face, n_active, multiplier - 1.0 - level, excess)
+            n_joining = _find_largest(excess, rounded, bits, found)
+            n_rounds += 1
+            if n_joining == 0 or n_active > n_largest or stalled > _PATIENCE or n_rounds > _MOST_ROUNDS * (n_atoms + 9):
+                break
+            for i in range(n_joining):
+                n_active, dependent = _join(gram, linear, found[i], face, n_active, floor, i == 0)
+                if dependent or n_active > n_largest:
+                    break
+        gap, total = excess[found[0]] + 0.0, 0.0
+        for i in range(n_active):
+            gap -= excess[face.atoms[i]] * face.codes[i]
+            total += face.codes[i]
         residuals[sample] = max(gap, 0.0) / scale if scale > 0.0 else 0.0
+        rounds[sample] = n_rounds
         _sort(face.atoms, face.codes, n_active)
         begin = starts[sample]
         end = begin + n_active
         if end > atoms.size:
             atoms, codes = _lengthened(atoms, end), _lengthened(codes, end)
-        total = face.codes[:n_active].sum()
         for i in range(n_active):
             atoms[begin + i], codes[begin + i] = face.atoms[i], face.codes[i] / total
         starts[sample + 1] = end
