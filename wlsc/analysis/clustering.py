@@ -307,6 +307,7 @@ def _partition(
     graph: Any, coordinates: np.ndarray, n_clusters: int, n_groups: int, regularization: float, n_init: int, seed: int
 ) -> np.ndarray:
     """Cluster of each atom: the best of several starts of k-means with merging."""
+    from scipy.sparse import triu
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
@@ -314,7 +315,7 @@ def _partition(
     directions = (coordinates / np.where(lengths > 0, lengths, 1)).round(_DECIMALS)
     points, place = np.unique(directions.astype(np.float32), axis=0, return_inverse=True)
     n_groups = min(n_groups, len(points))
-    edges = graph.tocoo()
+    edges, loops = triu(graph, 1, format="coo"), graph.diagonal()
     even = regularization * graph.sum() / graph.shape[0] ** 2
     best, best_information = np.zeros(len(place), dtype=np.int64), -np.inf
     # one thread: the arrays are small, and sums that are split among more threads round differently
@@ -323,7 +324,8 @@ def _partition(
             kmeans = KMeans(n_groups, init="random", n_init=1, max_iter=_KMEANS_ITERATIONS, random_state=int(state))
             groups = kmeans.fit_predict(points).astype(np.int64)[place]
             cells = groups[edges.row] * n_groups + groups[edges.col]
-            between = np.bincount(cells, weights=edges.data, minlength=n_groups**2).reshape(n_groups, n_groups)
+            half = np.bincount(cells, weights=edges.data, minlength=n_groups**2).reshape(n_groups, n_groups)
+            between = half + half.T + np.diag(np.bincount(groups, weights=loops, minlength=n_groups))
             sizes = np.bincount(groups, minlength=n_groups)
             merged = _merge(between + even * np.outer(sizes, sizes), n_clusters)
             members = np.eye(merged.max() + 1)[merged]
