@@ -286,10 +286,11 @@ def _to_internal(parameters: np.ndarray | Mapping[str, np.ndarray]) -> tuple[tor
     return torch.from_numpy(params), torch.from_numpy(coefficients)
 
 
-# Everything that a step needs is a sum over pixels of monomials in x and y times products of the two quadratures with each
-# other or with the filter: the derivatives of a Gabor are polynomials of second degree times the quadratures. No Jacobian
-# in pixels is formed. A column of the Jacobian is a vector of 12 numbers, its polynomials' coefficients over 1, x, y, x²,
-# xy, y² for the cosine quadrature and then for the sine; the Gram matrix of these 12 functions holds 3 · 15 moments.
+# Everything that a step needs is a sum over pixels of monomials in x and y times products of the two quadratures with
+# each other or with the filter: the derivatives of a Gabor are polynomials of second degree times the quadratures. No
+# Jacobian in pixels is formed. A column of the Jacobian is a vector of 12 numbers, its polynomials' coefficients over
+# 1, x, y, x², xy, y² for the cosine quadrature and then for the sine; the Gram matrix of these 12 functions holds
+# 3 · 15 moments.
 
 _EXPONENTS = [
     (degree - i, i) for degree in range(5) for i in range(degree + 1)
