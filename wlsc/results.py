@@ -18,11 +18,14 @@ from wlsc import plots
 from wlsc._files import build_folder, replaced, write_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SavedFigure:
     """A figure on disk that Jupyter shows."""
 
     path: Path
+
+    def __repr__(self) -> str:
+        return f"SavedFigure({self.path.name})"  # a whole path would name one machine in a published notebook
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         if self.path.suffix == ".svg":

@@ -236,10 +236,13 @@ def test_atoms_never_used_have_no_cluster_and_change_nothing():
     assert result.n_components == expected.n_components
 
 
-def test_atoms_that_cannot_be_told_apart_share_a_cluster():
-    codes = np.kron(np.eye(2), np.full((5, 4), 0.25))
-    result = cluster_codes(codes, 2, n_eigenvectors=2)
-    assert same_partition(result.atom_labels, np.repeat([0, 1], 4))
+@pytest.mark.parametrize("noise", [0, 1e-8, 1e-6, 1e-4, 1e-2])
+def test_atoms_that_can_hardly_be_told_apart_are_no_trouble(noise):
+    rng = np.random.default_rng(0)
+    codes = np.kron(np.eye(3), np.full((30, 20), 0.05)) * (1 + noise * rng.random((90, 60)))
+    result = cluster_codes(codes, 3, n_eigenvectors=3)
+    assert same_partition(result.atom_labels, np.repeat(range(3), 20))
+    assert same_partition(result.sample_labels, np.repeat(range(3), 30))
 
 
 # new codes
@@ -279,6 +282,8 @@ def test_the_order_of_samples_and_atoms_does_not_matter():
     np.testing.assert_array_equal(permuted.sample_labels, result.sample_labels[rows])
     np.testing.assert_array_equal(permuted.atom_labels, result.atom_labels[columns])
     np.testing.assert_allclose(permuted.eigenvalues, result.eigenvalues, atol=1e-12)
+    np.testing.assert_allclose(permuted.embedding, result.embedding[rows], atol=1e-9)
+    np.testing.assert_allclose(permuted.atom_embedding, result.atom_embedding[columns], atol=1e-9)
 
 
 @pytest.mark.parametrize("n_atoms", [20, 200])

@@ -130,6 +130,11 @@ def test_kind_and_precision_of_the_filters_make_no_difference():
         np.testing.assert_allclose(grating_tuning(same, SHAPE).circular_variance, tuning.circular_variance, atol=1e-6)
 
 
+def test_no_filters_give_no_rows():
+    assert len(grating_tuning(np.empty((0, 256)), SHAPE)) == 0
+    assert len(tuning_from_responses(np.empty((0, 8, 8)))) == 0
+
+
 # Tuning from responses
 
 

@@ -34,8 +34,8 @@ _MAX_DISTANCES = 2**24
 #: Share of all degrees that stands in for a degree of 0, which nothing can be divided by.
 _NO_DEGREE = 1e-12
 
-#: Directions that agree to so many decimals are the same: k-means cannot tell them apart.
-_DECIMALS = 6
+#: Directions that agree to so many decimals are the same: k-means in float32 cannot tell them apart.
+_DECIMALS = 3
 
 
 class CodeClusters(NamedTuple):
@@ -292,6 +292,7 @@ def _spectrum(graph: Any, n_eigenvectors: int, regularization: float, seed: int)
         values, vectors = eigsh(normalised, n_eigenvectors, which="LA", v0=start)
     order = np.argsort(-values)
     vectors = vectors[:, order]
+    # an eigenvector's sign is arbitrary: its largest component is positive here
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(n_eigenvectors)]
     return values[order], vectors * np.sign(largest) * scale[:, None]
 

@@ -23,6 +23,11 @@ Conventions
 
 References
 ----------
+J. G. Daugman, Uncertainty relation for resolution in space, spatial frequency, and orientation optimized by
+two-dimensional visual cortical filters, J. Opt. Soc. Am. A 2:1160 (1985).
+G. H. Golub, V. Pereyra, The differentiation of pseudo-inverses and nonlinear least squares problems whose variables
+separate, SIAM J. Numer. Anal. 10:413 (1973).
+L. Kaufman, A variable projection method for solving separable nonlinear least squares problems, BIT 15:49 (1975).
 D. L. Ringach, Spatial structure and symmetry of simple-cell receptive fields in macaque primary visual cortex,
 J. Neurophysiol. 88:455 (2002).
 """
@@ -161,7 +166,8 @@ def gabor(parameters: np.ndarray | Mapping[str, np.ndarray], patch_shape: tuple[
     Raises
     ------
     ValueError
-        If a field is missing or ``patch_shape`` is not a pair of positive integers.
+        If a field is missing, a width is not above 0, a frequency is negative, or ``patch_shape`` is not a pair of
+        positive integers.
     """
     shape = check_patch_shape(patch_shape)
     params, coefficients = _to_internal(parameters)
@@ -207,7 +213,7 @@ def cramer_rao(
     Parameters
     ----------
     parameters
-        As for `gabor`.
+        As for `gabor`; all finite, frequencies above 0.
     patch_shape
         (height, width) in pixels.
     noise_variance
@@ -221,10 +227,12 @@ def cramer_rao(
     Raises
     ------
     ValueError
-        If a field is missing, a shape is wrong or the variance is negative.
+        If a field is missing or out of range, a shape is wrong or the variance is negative.
     """
     shape = check_patch_shape(patch_shape)
     params, coefficients = _to_internal(parameters)
+    if not bool(torch.isfinite(params).all() and torch.isfinite(coefficients).all()):
+        raise ValueError("parameters must be finite, with frequencies above 0, got NaN, infinite or zero values")
     variance = np.broadcast_to(np.asarray(noise_variance, dtype=float), len(params))
     if not (variance >= 0).all():
         raise ValueError(f"noise_variance must be at least 0, got {noise_variance!r}")
@@ -281,23 +289,25 @@ def _reasons_not_to_fit(values: torch.Tensor, shape: tuple[int, int]) -> np.ndar
 
 def _to_internal(parameters: np.ndarray | Mapping[str, np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
     x, y, orientation, frequency, sigma_x, sigma_y, amplitude, phase = _fields(parameters, _ESTIMATES[:8])
-    params = np.stack([x, y, np.radians(90 - orientation), np.log(frequency), np.log(sigma_x), np.log(sigma_y)], axis=1)
+    if (frequency < 0).any() or (sigma_x <= 0).any() or (sigma_y <= 0).any():
+        raise ValueError("parameters must hold frequencies of at least 0 and widths above 0, got others")
+    with np.errstate(divide="ignore"):  # a frequency of 0 is a Gaussian
+        logarithms = np.log([frequency, sigma_x, sigma_y])
+    params = np.stack([x, y, np.radians(90 - orientation), *logarithms], axis=1)
     coefficients = amplitude[:, None] * np.stack([np.cos(np.radians(phase)), -np.sin(np.radians(phase))], axis=1)
     return torch.from_numpy(params), torch.from_numpy(coefficients)
 
 
-# Everything that a step needs is a sum over pixels of monomials in x and y times products of the two quadratures with
-# each other or with the filter: the derivatives of a Gabor are polynomials of second degree times the quadratures. No
-# Jacobian in pixels is formed. A column of the Jacobian is a vector of 12 numbers, its polynomials' coefficients over
-# 1, x, y, x², xy, y² for the cosine quadrature and then for the sine; the Gram matrix of these 12 functions holds
-# 3 · 15 moments.
+# The derivatives of a Gabor are polynomials of second degree in x and y times the two quadratures, the cosine and the
+# sine under the envelope. So all that a step needs are moments: sums over pixels of monomials times products of the
+# quadratures with each other or with the filter. No Jacobian in pixels is formed. Functions are given by their
+# coefficients over (1, x, y, x², xy, y²) · cosine and (1, x, y, x², xy, y²) · sine, 12 numbers.
 
-_EXPONENTS = [
-    (degree - i, i) for degree in range(5) for i in range(degree + 1)
-]  # of x and y; the first six up to degree 2
+# exponents of x and y up to degree 4, the first six up to degree 2
+_EXPONENTS = [(degree - i, i) for degree in range(5) for i in range(degree + 1)]
 _PRODUCTS = [[_EXPONENTS.index((i + k, j + m)) for k, m in _EXPONENTS[:6]] for i, j in _EXPONENTS[:6]]
-_PAIRS = torch.triu_indices(3, 3)  # 1·1, 1·x, 1·y, x·x, x·y, y·y
-_QUADRATURES = [0, 6]  # the places of both quadratures themselves among the 12 functions
+_LEFT, _RIGHT = [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]  # 1·1, 1·x, 1·y, x·x, x·y, y·y
+_QUADRATURES = [0, 6]  # the places of both quadratures among the 12
 
 
 def _monomials(shape: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
@@ -314,11 +324,10 @@ def _local_polynomials(params: torch.Tensor) -> torch.Tensor:
     one, zero = torch.ones_like(cos), torch.zeros_like(cos)
     forms = [one, zero, zero, -cos * x0 - sin * y0, cos, sin, sin * x0 - cos * y0, -sin, cos]
     linear = torch.stack(forms, dim=1).unflatten(1, (3, 3))
-    left, right = _PAIRS.to(params.device)
-    product = linear[:, left, :, None] * linear[:, right, None, :]
+    product = linear[:, _LEFT, :, None] * linear[:, _RIGHT, None, :]
     product = product + product.mT
     product.diagonal(dim1=2, dim2=3).mul_(0.5)
-    return product[:, :, left, right]
+    return product[:, :, _LEFT, _RIGHT]
 
 
 def _quadratures(params: torch.Tensor, polynomials: torch.Tensor, monomials: torch.Tensor) -> torch.Tensor:
@@ -332,7 +341,7 @@ def _quadratures(params: torch.Tensor, polynomials: torch.Tensor, monomials: tor
 
 
 def _moments(quadratures: torch.Tensor, monomials: torch.Tensor) -> torch.Tensor:
-    """Return the Gram matrix of the 12 functions, (n, 12, 12)."""
+    """Return the Gram matrix of the 12 products of a monomial and a quadrature, (n, 12, 12)."""
     cosine, sine = quadratures.unbind(1)
     sums = torch.stack([cosine * cosine, cosine * sine, sine * sine], dim=1) @ monomials.T
     products = torch.tensor(_PRODUCTS, device=sums.device)
@@ -483,7 +492,7 @@ def _spectral_peaks(images: torch.Tensor) -> torch.Tensor:
     Where there are fewer maxima, the highest other values follow.
     """
     size = 4 * max(images.shape[1:])
-    power = torch.fft.fft2(images, s=(size, size)).abs().square()
+    power = torch.view_as_real(torch.fft.fft2(images, s=(size, size))).square().sum(-1)
     wrapped = torch.nn.functional.pad(power[:, None], (1, 1, 1, 1), mode="circular")
     is_peak = torch.nn.functional.max_pool2d(wrapped, 3, stride=1)[:, 0] <= power
     k = torch.fft.fftfreq(size, dtype=images.dtype, device=images.device)
@@ -591,15 +600,17 @@ def _standard_errors(
 ) -> np.ndarray:
     """Return the square roots of the diagonal of variance · (JᵀJ)⁻¹ as the fields ``_ERRORS``, (n, 10).
 
-    J is first scaled to unit columns. An eigenvalue below the resolution of float64 counts as that resolution, so that
-    what the pixels do not determine gets a very large standard error rather than none.
+    J is first scaled to unit columns. Norms and eigenvalues below the resolution of float64 count as that resolution,
+    so that what the pixels do not determine gets a very large standard error rather than none.
     """
     polynomials, monomials = _local_polynomials(params), _monomials(shape, params)
     jacobian = _jacobian(params, coefficients, polynomials)
     gram = jacobian @ _moments(_quadratures(params, polynomials, monomials), monomials) @ jacobian.mT
-    norms = gram.diagonal(dim1=1, dim2=2).clamp_min(torch.finfo(params.dtype).tiny).sqrt()[:, :, None]
+    eps = torch.finfo(params.dtype).eps
+    squares = gram.diagonal(dim1=1, dim2=2)
+    norms = torch.maximum(squares, eps * squares.amax(1, keepdim=True)).sqrt()[:, :, None]
     eigenvalues, vectors = torch.linalg.eigh(gram / (norms * norms.mT))
-    roots = vectors / norms / eigenvalues.clamp_min(torch.finfo(params.dtype).eps).sqrt()[:, None]
+    roots = vectors / norms / eigenvalues.clamp_min(eps).sqrt()[:, None]
     roots = (roots * variance.sqrt()[:, None, None]).cpu().numpy()  # covariance = roots @ roots.T
     log_nx, log_ny = roots[:, 3] + roots[:, 4], roots[:, 3] + roots[:, 5]
     sizes = np.linalg.norm(np.concatenate([roots, log_nx[:, None], log_ny[:, None]], axis=1), axis=2)
@@ -658,7 +669,7 @@ def _envelope_inside(
     var_x = across * cos**2 + along * sin**2
     slope = (across - along) * cos * sin / var_x
     deviation = np.sqrt(across * along / var_x)  # of y given x
-    nodes, weights = np.polynomial.legendre.leggauss(8 * width)
+    nodes, weights = np.polynomial.legendre.leggauss(4 * width)
     at = (nodes + 1) / 2 * width - 0.5 - x[:, None]
     density = np.exp(-(at**2) / (2 * var_x[:, None])) / np.sqrt(_TAU * var_x[:, None])
     middle = y[:, None] + slope[:, None] * at

@@ -368,6 +368,8 @@ def _fourier(images: torch.Tensor, kx: torch.Tensor, ky: torch.Tensor) -> torch.
 
 def _optimal_frequency(images: torch.Tensor, lowest: float, highest: float) -> torch.Tensor:
     """Return each image's frequency of largest modulus, (n,), from coarse to fine."""
+    if len(images) == 0:  # which the discrete transform refuses
+        return images.new_empty(0)
     size = 4 * max(images.shape[1:])  # a quarter of the width of a spectral peak, or less
     k = torch.fft.fftfreq(size, dtype=images.dtype, device=images.device)
     ky, kx = (axis.reshape(-1) for axis in torch.meshgrid(k, k, indexing="ij"))

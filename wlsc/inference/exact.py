@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,7 +147,7 @@ def _solve(
 ) -> tuple[torch.Tensor, _Found]:
     """Solve with the fastest method of the device, then what that leaves above ``tol`` in float64 with the safest."""
     with torch.no_grad():
-        if patches.device.type == "cpu" and find_spec("numba") is not None:
+        if patches.device.type == "cpu" and _has_numba():
             solver = "active set"
             codes, residuals, iterations = _active_set(patches, dictionary, lam, tol, initial, output)
         else:
@@ -170,6 +169,14 @@ def _solve(
             f"(worst kkt_residual {float(residuals.max()):.3g}); use float64 data or a larger tol"
         )
     return codes, _Found(residuals, iterations, solver, failed)
+
+
+def _has_numba() -> bool:
+    try:
+        import numba  # noqa: F401
+    except ModuleNotFoundError:
+        return False
+    return True
 
 
 def _active_set(
