@@ -6,12 +6,22 @@ What depends on what is read from the notebooks: the configurations they load, t
 the notebooks whose results they say they need. Adding a chapter means writing it and naming it in book/_toc.yml.
 """
 
+import dataclasses
+import functools
 import os
 import sys
 import tomllib
 from pathlib import Path
 
-from wlsc._notebooks import find_configurations, find_needs, is_notebook, list_pages, read_code, read_notebook
+from wlsc._notebooks import (
+    find_configurations,
+    find_needs,
+    find_studies,
+    is_notebook,
+    list_pages,
+    read_code,
+    read_notebook,
+)
 from wlsc._sources import source_closure
 
 shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')  # commands of this environment come first
@@ -27,6 +37,9 @@ DATA = [*Path("data").rglob("*.toml"), *Path("data").rglob("*.csv")]
 
 #: What was asked for on the command line; what is not keeps the defaults of configurations and notebooks.
 SETTINGS = {name: config[name] for name in ("device", "seed") if name in config}
+
+#: Seed of the first training of every cell of a study.
+FIRST = str(SETTINGS.get("seed", 0))
 
 #: The exact versions decide numbers: a new environment runs everything again.
 ENVIRONMENT = "constraints.txt"
@@ -44,6 +57,30 @@ def training_sources(wildcards):
     return sources("".join(f"import wlsc.{module}\n" for module in modules))
 
 
+def study_sources(wildcards):
+    """Files that decide what the cells of a study measure."""
+    study = tomllib.loads(Path(f"book/studies/{PROFILE}/{wildcards.name}.toml").read_text())
+    kinds = {model["kind"] for model in study["models"].values()}
+    known = [kind for kind in kinds if Path(f"wlsc/models/{kind}.py").exists()]
+    modules = ("studies", f"datasets.{study['data']['kind']}", *(f"models.{kind}" for kind in sorted(known)))
+    return sources("".join(f"import wlsc.{module}\n" for module in modules))
+
+
+def study_records(name):
+    """What a study leaves behind: one record of all its cells in `quick`, one of each in `full`."""
+    if PROFILE == "quick":
+        return [f"{OUT}/studied/{name}.json"]
+    return [f"{OUT}/studied/{name}/{cell}.json" for cell in list_cells(name)]
+
+
+@functools.cache
+def list_cells(name):
+    from wlsc.studies import read_study
+
+    study = read_study(Path(f"book/studies/{PROFILE}/{name}.toml"))
+    return [cell.name for cell in dataclasses.replace(study, seed=int(FIRST)).list_cells()]
+
+
 def notebook_sources(wildcards):
     """Files that decide what an executed notebook holds."""
     return sources(read_code(NOTEBOOKS[wildcards.name]) + "\nimport wlsc._execution")
@@ -51,6 +88,8 @@ def notebook_sources(wildcards):
 
 wildcard_constraints:
     name="[^/]+",
+    cell="[^/]+",
+    seed=r"\d+",
 
 
 rule book:
@@ -74,12 +113,47 @@ rule train:
         "wlsc train {input.configuration} {params.settings} --record {output}"
 
 
+rule study:
+    input:
+        ENVIRONMENT,
+        DATA,
+        study_sources,
+        study="book/studies/quick/{name}.toml",
+    output:
+        f"{OUT}/studied/{{name}}.json",
+    threads: 2
+    params:
+        settings=" ".join(f"--{name} {value}" for name, value in SETTINGS.items()),
+    shell:
+        "wlsc study run {input.study} {params.settings} --record {output}"
+
+
+rule cell:
+    input:
+        ENVIRONMENT,
+        DATA,
+        study_sources,
+        # the first seed looks for λ, the others take it over
+        lambda wildcards: [] if wildcards.seed == FIRST else f"{OUT}/studied/{wildcards.name}/{wildcards.cell}-s{FIRST}.json",
+        study="book/studies/full/{name}.toml",
+    output:
+        f"{OUT}/studied/{{name}}/{{cell}}-s{{seed}}.json",
+    threads: 1
+    params:
+        settings=" ".join(f"--{name} {value}" for name, value in SETTINGS.items()),
+    shell:
+        "wlsc study run {input.study} {wildcards.cell}-s{wildcards.seed} {params.settings} --record {output}"
+
+
 rule execute:
     input:
         ENVIRONMENT,
         DATA,
         notebook_sources,
         lambda wildcards: expand(f"{OUT}/trained/{{name}}.json", name=find_configurations(NOTEBOOKS[wildcards.name])),
+        lambda wildcards: [
+            path for name in find_studies(NOTEBOOKS[wildcards.name]) for path in study_records(name)
+        ],
         lambda wildcards: expand(f"{OUT}/notebooks/{{name}}.ipynb", name=find_needs(NOTEBOOKS[wildcards.name])),
         notebook="book/{name}.md",
     output:

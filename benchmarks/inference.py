@@ -60,13 +60,14 @@ def problem(name: str) -> tuple[torch.Tensor, torch.Tensor, float]:
 def exact(name: str) -> dict[str, Any]:
     patches, dictionary, lam = problem(name)
     codes, info = infer_codes(patches, dictionary, lam, return_info=True)
+    start = codes.to_sparse_csr()
     moved = dictionary + 0.02 * dictionary.norm(dim=1, keepdim=True) * torch.nn.functional.normalize(
         torch.randn(dictionary.shape, generator=torch.Generator().manual_seed(1))
     )
     return {
         "seconds": seconds_of(lambda: infer_codes(patches, dictionary, lam), REPEATS),
-        "seconds_warm": seconds_of(lambda: infer_codes(patches, dictionary, lam, initial_codes=codes), REPEATS),
-        "seconds_moved": seconds_of(lambda: infer_codes(patches, moved, lam, initial_codes=codes), REPEATS),
+        "seconds_warm": seconds_of(lambda: infer_codes(patches, dictionary, lam, initial_codes=start), REPEATS),
+        "seconds_moved": seconds_of(lambda: infer_codes(patches, moved, lam, initial_codes=start), REPEATS),
         "seconds_product": seconds_of(lambda: patches @ dictionary.T, REPEATS),
         "objective": float(wlsc.objective(patches.double(), dictionary.double(), codes.double(), lam)),
         "worst_residual": float(wlsc.kkt_residual(patches, dictionary, codes, lam).max()),
@@ -77,16 +78,19 @@ def exact(name: str) -> dict[str, Any]:
 
 @measured_in_process
 def solver_alone(name: str) -> dict[str, Any]:
-    """The solver's own part: cold and warm calls less the product that both share, one after the other."""
+    """The solver's own part, sparse codes in and out: calls less the product that they share, one after the other."""
     patches, dictionary, lam = problem(name)
-    codes = infer_codes(patches, dictionary, lam)
-    ratios = []
+    codes = infer_codes(patches, dictionary, lam, output="csr")
+
+    def seconds(start: Any) -> float:
+        return min(seconds_of(lambda: infer_codes(patches, dictionary, lam, initial_codes=start, output="csr"), 3))
+
+    cold, warm = [], []
     for _ in range(REPEATS):
         product = min(seconds_of(lambda: patches @ dictionary.T, 3))
-        cold = min(seconds_of(lambda: infer_codes(patches, dictionary, lam), 3)) - product
-        warm = min(seconds_of(lambda: infer_codes(patches, dictionary, lam, initial_codes=codes), 3)) - product
-        ratios.append(cold / warm)
-    return {"cold_over_warm": ratios}
+        cold.append(seconds(None) - product)
+        warm.append(seconds(codes) - product)
+    return {"cold": cold, "warm": warm, "cold_over_warm": [a / b for a, b in zip(cold, warm, strict=True)]}
 
 
 @measured_in_process
@@ -102,17 +106,22 @@ def unrolled(name: str) -> dict[str, Any]:
 
 @measured_in_process
 def spams(name: str) -> dict[str, Any]:
-    """SPAMS' decompSimplex, C++: the same problem at λ = 0."""
+    """SPAMS' decompSimplex, C++: the same problem at λ = 0, in float64; in float32 its codes leave the simplex."""
     import spams as package
 
     patches, dictionary, lam = problem(name)
-    columns, atoms = np.asfortranarray(patches.numpy().T), np.asfortranarray(dictionary.numpy().T)
     options = {"computeXtX": True, "numThreads": torch.get_num_threads()}
-    codes = package.decompSimplex(columns, atoms, **options)
-    value = wlsc.objective(patches.double(), dictionary.double(), torch.as_tensor(codes.toarray().T).double(), lam)
+
+    def solve(some: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        columns, atoms = (np.asfortranarray(values.to(dtype).numpy().T) for values in (some, dictionary))
+        return torch.as_tensor(package.decompSimplex(columns, atoms, **options).toarray().T)
+
+    columns, atoms = (np.asfortranarray(values.double().numpy().T) for values in (patches, dictionary))
+    value = wlsc.objective(patches.double(), dictionary.double(), solve(patches, torch.float64), lam)
     return {
-        "seconds": seconds_of(lambda: package.decompSimplex(columns, atoms, **options), REPEATS),
+        "seconds": seconds_of(lambda: package.decompSimplex(columns, atoms, **options), 3),
         "objective": float(value),
+        "float32_largest_deviation_of_sum": float((solve(patches[:64], torch.float32).double().sum(1) - 1).abs().max()),
     }
 
 
@@ -177,9 +186,12 @@ def measure() -> dict[str, Any]:
         axis: {str(value): _spreads(scaling(*(default | {axis: value}).values())) for value in values}
         for axis, values in sweeps.items()
     }
+    alone = [result["solver_alone"] for result in problems.values() if "solver_alone" in result]
+    totals = {start: sum(result[start]["median"] for result in alone) for start in ("cold", "warm")}
     return {
         "n_layers": N_LAYERS,
         "problems": problems,
+        "cold_over_warm_in_total": totals["cold"] / totals["warm"],
         "scaling": {"default": default, "curves": curves},
         "lasso_scikit_learn": _spreads(lasso_scikit_learn(512)),
         "projection": {library: _spreads(projection_alone(library)) for library in ("wlsc", "entmax")},

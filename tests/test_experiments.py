@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from wlsc import experiments
 from wlsc.experiments import Config, DataConfig, ModelConfig, TrainingConfig
@@ -87,11 +88,11 @@ def test_a_finished_run_is_found_again(monkeypatch):
     ],
 )
 def test_the_address_changes_with_what_matters(change):
-    assert experiments._address(configured(**change)) != experiments._address(configured())
+    assert experiments.run_address(configured(**change)) != experiments.run_address(configured())
 
 
 def test_the_address_does_not_depend_on_the_name():
-    assert experiments._address(configured(name="other")) == experiments._address(configured())
+    assert experiments.run_address(configured(name="other")) == experiments.run_address(configured())
 
 
 def test_an_interrupted_run_resumes_with_the_same_numbers(monkeypatch, runs_folder, tmp_path):
@@ -133,7 +134,7 @@ def test_an_interrupted_run_resumes_with_the_same_numbers(monkeypatch, runs_fold
         (("lam = 0.5", "lambda = 0.5"), "got lambda"),
         (("n_atoms = 12\n", ""), "must have the key n_atoms"),
         (("n_atoms = 12", 'n_atoms = "12"'), "n_atoms must be of type int, got '12'"),
-        (('kind = "wlsc"', 'kind = "ica"'), "model.kind must be one of 'wlsc', 'sparse_coding'"),
+        (('kind = "wlsc"', 'kind = "pca"'), "model.kind must be one of 'wlsc', 'sparse_coding', .* got 'pca'"),
         (('kind = "digits"', 'kind = "letters"'), "data.kind must be one of"),
         (("seed = 3", "seed = "), "configuration must be valid TOML"),
     ],
@@ -166,3 +167,23 @@ def test_bad_options_leave_no_run(change, message):
     with pytest.raises(ValueError, match=message):
         experiments.run(configured(**change))
     assert experiments.list_runs() == []
+
+
+def test_a_bank_of_filters_is_trained_its_own_way():
+    from sklearn.cluster import KMeans
+
+    config = configured(model=experiments.ModelConfig("k_means", 7))
+    run = experiments.run(config)
+    digits = experiments.load_data(config.data)
+    assert run.history == {}
+    reference = KMeans(7, n_init=10, random_state=0).fit(digits).inertia_
+    distances = ((digits[:, None] - run.dictionary) ** 2).sum(2)
+    assert distances.min(1).sum() < 1.05 * reference
+    np.testing.assert_allclose(run.model().respond(torch.as_tensor(digits)), digits @ run.dictionary.T, atol=1e-5)
+    with pytest.raises(ValueError, match="model must be an autoencoder to give codes, got 'k_means'"):
+        run.codes(digits)
+
+
+def test_a_bank_of_filters_takes_no_lambda():
+    with pytest.raises(ValueError, match=r"model\.lam must be 0 for a bank of filters .'k_means'., got 0\.5"):
+        experiments.run(configured(model=experiments.ModelConfig("k_means", 7, 0.5)))

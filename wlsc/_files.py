@@ -41,3 +41,12 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` in one step; see `replaced`."""
     with replaced(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes that want to make ``path`` waiting."""
+    from filelock import FileLock
+
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield

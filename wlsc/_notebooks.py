@@ -63,11 +63,20 @@ def read_code(notebook: NotebookNode) -> str:
 
 def find_configurations(notebook: NotebookNode) -> list[str]:
     """Return the names of the trainings that ``notebook`` reads: the literals it passes to ``load_config``."""
+    return _find_names(notebook, "load_config")
+
+
+def find_studies(notebook: NotebookNode) -> list[str]:
+    """Return the names of the studies that ``notebook`` reads: the literals it passes to ``load_study``."""
+    return _find_names(notebook, "load_study")
+
+
+def _find_names(notebook: NotebookNode, function: str) -> list[str]:
     calls = (node for node in ast.walk(ast.parse(read_code(notebook))) if isinstance(node, ast.Call))
     names = {
         str(call.args[0].value)
         for call in calls
-        if getattr(call.func, "attr", getattr(call.func, "id", None)) == "load_config"
+        if getattr(call.func, "attr", getattr(call.func, "id", None)) == function
         and call.args
         and isinstance(call.args[0], ast.Constant)
     }

@@ -1,4 +1,4 @@
-"""The command line: ``wlsc data``, ``wlsc train``, ``wlsc runs``, ``wlsc execute``, ``wlsc times``.
+"""The command line: ``wlsc data``, ``wlsc train``, ``wlsc study``, ``wlsc runs``, ``wlsc execute``, ``wlsc times``.
 
 Every command is a few lines around a function of the package. What is wrong with an argument is said in one sentence
 on standard error, and the exit code is not 0 then.
@@ -18,7 +18,9 @@ from typer.core import TyperCommand
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data = typer.Typer(no_args_is_help=True, help="The data sets that the book uses.")
 runs = typer.Typer(no_args_is_help=True, help="Finished and interrupted trainings.")
+study = typer.Typer(no_args_is_help=True, help="Studies: many trainings of one question.")
 app.add_typer(data, name="data")
+app.add_typer(study, name="study")
 app.add_typer(runs, name="runs")
 
 DataSetName = Annotated[str | None, typer.Argument(help="Data set; all of them if left out.", show_default=False)]
@@ -91,12 +93,55 @@ def train(
     from wlsc.experiments import read_config
     from wlsc.experiments import run as run_experiment
 
-    given: dict[str, Any] = {name: value for name, value in (("seed", seed), ("device", device)) if value is not None}
-    run = run_experiment(dataclasses.replace(read_config(configuration), **given), show_progress=True)
+    config = dataclasses.replace(read_config(configuration), **_given(seed=seed, device=device))
+    run = run_experiment(config, show_progress=True)
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
         write_text(record, json.dumps({"run": run.path.name, "duration_s": run.provenance["duration_s"]}) + "\n")
     typer.echo(run.path)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+StudyFile = Annotated[Path, typer.Argument(help="TOML file, such as book/studies/quick/NAME.toml.")]
+
+
+@study.command("list")
+def list_cells(file: StudyFile) -> None:
+    """Name every cell of a study."""
+    from wlsc.studies import read_study
+
+    for cell in read_study(file).list_cells():
+        typer.echo(cell.name)
+
+
+@study.command("run")
+def run_cells(
+    file: StudyFile,
+    cells: Annotated[list[str] | None, typer.Argument(help="Cells; all of them if left out.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the first training, instead of the study's.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto, instead of the study's.")] = None,
+    record: Annotated[Path | None, typer.Option(help="JSON file to say in what each cell found.")] = None,
+) -> None:
+    """Match, train and measure cells of a study, or find what was measured."""
+    import time
+
+    from tqdm import tqdm
+
+    from wlsc._files import write_text
+    from wlsc.studies import measure, read_study
+
+    began, found = time.perf_counter(), {}
+    described = dataclasses.replace(read_study(file), **_given(seed=seed, device=device))
+    chosen = [described.cell(name) for name in cells] if cells else described.list_cells()
+    for cell in (bar := tqdm(chosen, unit="cell")):
+        bar.set_description(cell.name)
+        found[cell.name] = measure(described, cell).summary
+    if record:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_text(record, json.dumps({"duration_s": round(time.perf_counter() - began, 3), "cells": found}) + "\n")
 
 
 @runs.command("list")
@@ -158,10 +203,9 @@ def execute(
 
 @app.command()
 def times(folder: Annotated[Path, typer.Argument(help="Folder of a build, such as _build/quick.")]) -> None:
-    """Say how long each training and each notebook of a build took, and where to open the site."""
-    trained = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (folder / "trained").glob("*.json")}
-    run = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (folder / "reports").glob("*.json")}
-    for kind, records in (("training", trained), ("notebook", run)):
-        for name, record in sorted(records.items()):
-            typer.echo(f"{kind}  {name:<24}{record['duration_s']:8.1f} s")
+    """Say how long each training, study and notebook of a build took, and where to open the site."""
+    for kind, records in (("training", "trained"), ("study", "studied"), ("notebook", "reports")):
+        for path in sorted((folder / records).rglob("*.json")):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            typer.echo(f"{kind:<8}  {path.stem:<40}{record['duration_s']:8.1f} s")
     typer.echo(f"Open {(folder / 'html' / 'index.html').resolve().as_uri()}")

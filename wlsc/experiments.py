@@ -8,14 +8,12 @@ Editing a plot therefore retrains nothing, and editing a solver retrains what us
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import os
 import platform
 import subprocess
 import time
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -28,11 +26,13 @@ import numpy as np
 import torch
 import torch.distributed
 
-from wlsc._files import replaced, runs_folder, write_text
+from wlsc._files import locked, replaced, runs_folder, write_text
 from wlsc._sources import source_closure
+from wlsc._tables import from_table, read_toml
 from wlsc._validation import check_choice, check_count
 from wlsc.dictionary import initialize_dictionary
 from wlsc.inference.exact import ConvergenceError
+from wlsc.models._filter_bank import FilterBank
 from wlsc.models._unrolled import UnrolledAutoencoder
 from wlsc.training import ClosedFormTrainer, Progress, Trainer, UnrolledTrainer, process_rank, train
 
@@ -40,6 +40,10 @@ from wlsc.training import ClosedFormTrainer, Progress, Trainer, UnrolledTrainer,
 _MODELS = {
     "wlsc": ("wlsc.models.wlsc", "WLSCAutoencoder"),
     "sparse_coding": ("wlsc.models.sparse_coding", "SparseCodingAutoencoder"),
+    "hard_threshold": ("wlsc.models.hard_threshold", "HardThresholdAutoencoder"),
+    "ica": ("wlsc.models.ica", "IndependentComponents"),
+    "k_means": ("wlsc.models.k_means", "KMeansFilters"),
+    "lld": ("wlsc.models.lld", "LLDFilters"),
 }
 
 #: Kind of data → module and function that load it.
@@ -85,16 +89,18 @@ class ModelConfig:
     Attributes
     ----------
     kind
-        "wlsc" or "sparse_coding".
+        "wlsc", "sparse_coding", "hard_threshold"; or a bank of filters, which has a way of training of its own: "ica",
+        "k_means", "lld".
     n_atoms, lam
-        Size of the dictionary and weight of the penalty.
+        Size of the dictionary and weight of the penalty; 0 for banks of filters.
     options
-        Further arguments of the model's class, a table in TOML.
+        Further arguments of the model's class, a table in TOML. For a bank also "n_features", if its filters are
+        smaller than the samples.
     """
 
     kind: str
     n_atoms: int
-    lam: float
+    lam: float = 0.0
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -157,7 +163,7 @@ class Run:
     path
         Folder that holds the run.
     dictionary
-        Atoms, shape (n_atoms, n_features), float32.
+        Atoms or filters, shape (n_atoms, n_features), float32.
     history
         Objective and activity after every epoch.
     provenance
@@ -170,8 +176,8 @@ class Run:
     history: dict[str, list[float]]
     provenance: dict[str, Any]
 
-    def model(self) -> UnrolledAutoencoder:
-        """The trained model, on the CPU."""
+    def model(self) -> UnrolledAutoencoder | FilterBank:
+        """Load the trained model, on the CPU."""
         from safetensors.torch import load_file
 
         model = _build_model(self.config, self.dictionary.shape[1], torch.Generator())
@@ -179,8 +185,17 @@ class Run:
         return model
 
     def codes(self, patches: np.ndarray) -> np.ndarray:
-        """Optimal codes of ``patches`` (n_samples, n_features), shape (n_samples, n_atoms)."""
-        return self.model().infer(torch.as_tensor(patches)).numpy()
+        """Optimal codes of ``patches`` (n_samples, n_features), shape (n_samples, n_atoms).
+
+        Raises
+        ------
+        ValueError
+            If the model is a bank of filters, which has no codes.
+        """
+        model = self.model()
+        if isinstance(model, FilterBank):
+            raise ValueError(f"model must be an autoencoder to give codes, got {self.config.model.kind!r}")
+        return model.infer(torch.as_tensor(patches)).numpy()
 
 
 def read_config(path: Path) -> Config:
@@ -196,13 +211,8 @@ def read_config(path: Path) -> Config:
     ValueError
         If the file is missing, is no TOML, lacks a key, has an unknown one, or a value is of the wrong kind.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"configuration must be a TOML file, got {path}, which does not exist") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"configuration must be valid TOML, got {path}: {error}") from None
-    config = _from_table(Config, {"name": path.stem, **values}, str(path))
+    values = read_toml(path, "configuration")
+    config = from_table(Config, {"name": path.stem, **values}, str(path))
     check_choice("model.kind", config.model.kind, tuple(_MODELS))
     check_choice("data.kind", config.data.kind, tuple(_LOADERS))
     check_choice("training.trainer", config.training.trainer, ("closed_form", "unrolled"))
@@ -212,34 +222,6 @@ def read_config(path: Path) -> Config:
 def load_config(name: str, profile: str, folder: Path = Path("experiments")) -> Config:
     """Read the configuration ``folder/profile/name.toml``; a notebook's folder holds ``experiments``."""
     return read_config(folder / profile / f"{name}.toml")
-
-
-def _from_table(kind: type, table: Mapping[str, Any], where: str) -> Any:
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    for key in table:
-        if key not in fields:
-            nearest = difflib.get_close_matches(key, fields, n=1)
-            hint = f" (did you mean {nearest[0]}?)" if nearest else ""
-            raise ValueError(f"{where} must have keys among {', '.join(fields)}, got {key}{hint}")
-    values = {}
-    for name, field in fields.items():
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and name not in table:
-            raise ValueError(f"{where} must have the key {name}, got only {', '.join(table) or 'nothing'}")
-        if name in table:
-            values[name] = _checked(table[name], str(field.type), f"{where}: {name}")
-    return kind(**values)
-
-
-def _checked(value: Any, kind: str, where: str) -> Any:
-    tables: dict[str, Any] = {"DataConfig": DataConfig, "ModelConfig": ModelConfig, "TrainingConfig": TrainingConfig}
-    expected: dict[str, Any] = {"str": str, "int": int, "float": float}
-    if kind == "float" and type(value) is int:
-        value = float(value)
-    wanted = expected.get(kind, dict)
-    if type(value) is not wanted:
-        raise ValueError(f"{where} must be {'a table' if wanted is dict else f'of type {kind}'}, got {value!r}")
-    return _from_table(tables[kind], value, where) if kind in tables else value
 
 
 def run(config: Config, show_progress: bool = False) -> Run:
@@ -267,10 +249,10 @@ def run(config: Config, show_progress: bool = False) -> Run:
     TrainingInterrupted
         If one of several processes died; the same command resumes from the last checkpoint.
     """
-    address = _address(config)
-    folder = runs_folder() / f"{config.name}-{_digest(address)[:16]}"
+    address = run_address(config)
+    folder = runs_folder() / f"{config.name}-{digest(address)[:16]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _process_group(config) as (rank, _), _lock(folder, rank):
+    with _process_group(config) as (rank, _), locked(folder) if rank == 0 else nullcontext():
         finished = _agreed((folder / "provenance.json").exists())
         if not finished:
             _train(config, address, folder, show_progress)
@@ -305,14 +287,6 @@ def _process_group(config: Config) -> Iterator[tuple[int, int]]:
         torch.distributed.destroy_process_group()
 
 
-@contextmanager
-def _lock(folder: Path, rank: int) -> Iterator[None]:
-    from filelock import FileLock
-
-    with FileLock(folder.parent / f".{folder.name}.lock") if rank == 0 else nullcontext():
-        yield
-
-
 def _agreed(value: bool) -> bool:
     """What the first process says, once all have come here."""
     if process_rank()[1] == 1:
@@ -337,8 +311,9 @@ def load_run(folder: Path) -> Run:
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     weights = load_file(folder / "weights.safetensors")
-    config = _from_table(Config, provenance["address"]["config"] | {"name": provenance["name"]}, str(folder))
-    return Run(config, folder, weights["dictionary"].numpy(), history, provenance)
+    config = from_table(Config, provenance["address"]["config"] | {"name": provenance["name"]}, str(folder))
+    filters = weights["dictionary" if "dictionary" in weights else "filters"]
+    return Run(config, folder, filters.numpy(), history, provenance)
 
 
 def list_runs() -> list[Path]:
@@ -346,8 +321,8 @@ def list_runs() -> list[Path]:
     return sorted(path for path in runs_folder().glob("*-*") if path.is_dir())
 
 
-def _address(config: Config) -> dict[str, Any]:
-    """All that the numbers of a run depend on."""
+def run_address(config: Config) -> dict[str, Any]:
+    """Say all that the numbers of a run depend on."""
     from wlsc.datasets.registry import source_hashes
 
     values = dataclasses.asdict(config)
@@ -372,7 +347,8 @@ def _source_hashes(config: Config) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def _digest(address: Mapping[str, Any]) -> str:
+def digest(address: Mapping[str, Any]) -> str:
+    """Hash an address: the same values give the same name."""
     return hashlib.sha256(json.dumps(address, sort_keys=True).encode()).hexdigest()
 
 
@@ -408,10 +384,14 @@ def load_data(data: DataConfig) -> np.ndarray:
     return loaded[0] if data.kind == "digits" else loaded
 
 
-def _build_model(config: Config, n_features: int, generator: torch.Generator) -> UnrolledAutoencoder:
-    model = config.model
+def _build_model(config: Config, n_features: int, generator: torch.Generator) -> UnrolledAutoencoder | FilterBank:
+    model, kind = config.model, _named(_MODELS, config.model.kind)
     with _options_of("model.options", model.options):
-        return _named(_MODELS, model.kind)(n_features, model.n_atoms, model.lam, generator=generator, **model.options)
+        if not issubclass(kind, FilterBank):
+            return kind(n_features, model.n_atoms, model.lam, generator=generator, **model.options)
+        if model.lam != 0:
+            raise ValueError(f"model.lam must be 0 for a bank of filters ({model.kind!r}), got {model.lam}")
+        return kind(**{"n_features": n_features, **model.options}, n_units=model.n_atoms, generator=generator)
 
 
 def _build_trainer(config: Config, model: UnrolledAutoencoder) -> Trainer:
@@ -428,12 +408,46 @@ def _train(config: Config, address: Mapping[str, Any], folder: Path, show_progre
     patches = load_data(config.data)
     generator = torch.Generator().manual_seed(config.seed)
     model = _build_model(config, patches.shape[1], generator)
-    model.set_dictionary(
-        initialize_dictionary(patches, config.model.n_atoms, generator, config.training.initialization)
-    )
+    history: dict[str, list[float]]
+    if isinstance(model, FilterBank):
+        folder.mkdir(exist_ok=True)
+        model.to(_device(config)).fit(patches, generator)
+        history, seconds_before = {}, 0.0
+    else:
+        history, seconds_before = _train_autoencoder(config, model, patches, generator, folder, show_progress, began)
+    if process_rank()[0] > 0:
+        return
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    with replaced(folder / "weights.safetensors") as temporary:
+        save_file(weights, temporary)
+    write_text(folder / "history.json", json.dumps(history, indent=1))
+    provenance = {
+        "name": config.name,
+        "address": address,
+        "commit": _commit(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "duration_s": round(seconds_before + time.perf_counter() - began, 3),
+        "device": str(_device(config)),
+    }
+    write_text(folder / "provenance.json", json.dumps(provenance, indent=1))
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def _train_autoencoder(
+    config: Config,
+    model: UnrolledAutoencoder,
+    patches: np.ndarray,
+    generator: torch.Generator,
+    folder: Path,
+    show_progress: bool,
+    began: float,
+) -> tuple[dict[str, list[float]], float]:
+    """Train with checkpoints; return the history and the seconds that interrupted attempts took before."""
+    n_atoms = config.model.n_atoms
+    model.set_dictionary(initialize_dictionary(patches, n_atoms, generator, config.training.initialization))
     trainer = _build_trainer(config, model.to(_device(config)))
-    rank, n_processes = process_rank()
     folder.mkdir(exist_ok=True)
+    rank, n_processes = process_rank()
     checkpoint = folder / "checkpoint.safetensors"
     start = _resume(trainer, checkpoint) if checkpoint.exists() else None
     seconds_before = start.seconds if start else 0.0
@@ -457,22 +471,7 @@ def _train(config: Config, address: Mapping[str, Any], folder: Path, show_progre
         after_epoch=save,
         show_progress=show_progress,
     )
-    if rank > 0:
-        return
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with replaced(folder / "weights.safetensors") as temporary:
-        save_file(weights, temporary)
-    write_text(folder / "history.json", json.dumps(history, indent=1))
-    provenance = {
-        "name": config.name,
-        "address": address,
-        "commit": _commit(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "duration_s": round(seconds_before + time.perf_counter() - began, 3),
-        "device": str(_device(config)),
-    }
-    write_text(folder / "provenance.json", json.dumps(provenance, indent=1))
-    checkpoint.unlink(missing_ok=True)
+    return history, seconds_before
 
 
 def _save_checkpoint(trainer: Trainer, progress: Progress, path: Path) -> None:

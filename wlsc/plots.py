@@ -23,6 +23,16 @@ COLOURS = {
     "WLSC": "#0072B2",
     "sparse coding": "#D55E00",
     "non-negative sparse coding": "#E69F00",
+    "sparse coding, half the atoms": "#B8860B",
+    "hard-threshold sparse coding": "#8C6D1F",
+    "simplex, λ → 0+": "#56B4E9",
+    "WLSC, unrolled": "#5B3F8C",
+    "WLSC on Gaussian patches": "#8FB8DE",
+    "phase-shuffled WLSC": "#B0B0B0",
+    "random patches": "#7A7A7A",
+    "ICA": "#009E73",
+    "LLD-style": "#CC79A7",
+    "k-means": "#3D3D3D",
     "macaque V1": "#000000",
     "pixels": "#009E73",
 }
@@ -225,4 +235,33 @@ def bars(values: Mapping[str, float], y_label: str, names: Sequence[str] = ()) -
     drawn = axis.bar(list(names or values), list(values.values()), color=[COLOURS.get(n, "#7A7A7A") for n in values])
     axis.bar_label(drawn, fmt="%.3g")
     axis.set(ylabel=y_label)
+    return figure
+
+
+@_styled
+def cumulative(values: Mapping[str, np.ndarray], x_label: str, y_label: str) -> Figure:
+    """Draw the cumulative share of the values under each name."""
+    figure, (axis,) = _axes()
+    for index, (name, sample) in enumerate(values.items()):
+        ordered = np.sort(sample)
+        shares = np.arange(1, len(ordered) + 1) / len(ordered)
+        style = {"macaque V1": "--"}.get(name, ":" if name.startswith("macaque") else "-")
+        colour = COLOURS.get(name, "#000000" if name.startswith("macaque") else CLASS_COLOURS[index % 10])
+        axis.step(ordered, shares, where="post", label=f"{name} ({len(ordered)})", color=colour, linestyle=style)
+    axis.set(xlabel=x_label, ylabel=y_label, ylim=(0, 1.02))
+    axis.legend(fontsize=9)
+    return figure
+
+
+@_styled
+def intervals(rows: Mapping[str, tuple[float, float, float]], x_label: str, zero: float = 0.0) -> Figure:
+    """Draw estimate, low and high end of an interval per name, from top to bottom, and a line at ``zero``."""
+    figure, (axis,) = _axes(height=1.1 + 0.32 * len(rows))
+    for place, (estimate, low, high) in enumerate(rows.values()):
+        colour = COLOURS["WLSC"] if place == 0 else "#4D4D4D"
+        axis.plot([low, high], [place, place], color=colour, linewidth=2)
+        axis.plot(estimate, place, "o", color=colour)
+    axis.axvline(zero, color="#7A7A7A", linewidth=1, linestyle="--")
+    axis.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=x_label)
+    axis.invert_yaxis()
     return figure

@@ -20,7 +20,9 @@ from wlsc.datasets import (
     gaussian_match,
     load_images,
     load_patches,
+    source_hashes,
     whiten,
+    whitening_matrix,
 )
 
 
@@ -542,3 +544,46 @@ class TestSpectrum:
             gaussian_match(noise(3, 4), seed=-1)
         with pytest.raises(ValueError, match="patches must be finite"):
             effective_dimension(np.array([[np.nan], [1.0]]))
+
+
+class TestStudiesOfImages:
+    def test_a_sum_of_sets_holds_all_their_images(self, mirror):
+        together = load_images("photographs+embedded")
+        apart = [*load_images("photographs"), *load_images("embedded")]
+        assert len(together) == len(apart) == 9
+        assert all(np.array_equal(a, b) for a, b in zip(together, apart, strict=True))
+        assert source_hashes("photographs+embedded") == source_hashes("photographs") | source_hashes("embedded")
+
+    def test_a_sum_with_an_unknown_set_is_refused(self):
+        with pytest.raises(ValueError, match="source must be one of"):
+            load_images("embedded+nothing")
+
+    def test_resampled_images_are_a_bootstrap_sample(self, tmp_path):
+        for index in range(20):
+            Image.fromarray(np.full((16, 16), 10 * index, np.uint8)).save(tmp_path / f"{index:02}.png")
+        seen = []
+        for seed in range(40):
+            patches = load_patches(tmp_path, 4, 2000, seed, whiten=False, resample_images=True)
+            seen.append(len(np.unique(patches)))
+        # 20 draws with replacement show 20 (1 − (19/20)²⁰) = 12.8 different images on average
+        assert abs(np.mean(seen) - 20 * (1 - (19 / 20) ** 20)) < 4 * np.std(seen) / np.sqrt(40)
+        everything = load_patches(tmp_path, 4, 2000, 0, whiten=False)
+        assert len(np.unique(everything)) == 20
+
+    def test_gaussian_patches_have_the_moments_and_no_kurtosis(self):
+        options = {"min_variance": 0.0, "seed": 3}
+        patches = load_patches("embedded", 8, 20_000, **options)
+        null = load_patches("embedded", 8, 20_000, **options, gaussian=True)
+        scale = np.sqrt(np.outer(patches.var(0), patches.var(0)))
+        assert np.abs(np.cov(null.T) - np.cov(patches.T)).max() < 0.1 * scale.max()
+        assert scipy.stats.kurtosis(patches, axis=None) > 1
+        assert abs(scipy.stats.kurtosis(null, axis=None)) < 0.1
+
+
+def test_whitening_matrix_is_the_filter_on_single_patches():
+    matrix = whitening_matrix(9, 0.3)
+    patch = noise(9, 9).astype(float)
+    filtered = whiten([patch], 0.3)[0].ravel()
+    product = matrix @ patch.ravel()
+    np.testing.assert_allclose(product / np.linalg.norm(product), filtered / np.linalg.norm(filtered), atol=1e-10)
+    assert product @ filtered > 0

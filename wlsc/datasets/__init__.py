@@ -10,6 +10,7 @@ from wlsc.datasets.natural_images import (
     load_images,
     load_patches,
     whiten,
+    whitening_matrix,
 )
 from wlsc.datasets.registry import DataError, Retry, source_hashes
 
@@ -25,4 +26,5 @@ __all__ = [
     "read_idx",
     "source_hashes",
     "whiten",
+    "whitening_matrix",
 ]

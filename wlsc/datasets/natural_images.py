@@ -16,7 +16,15 @@ import torch
 
 from wlsc._validation import Array, check_count, like, to_torch
 from wlsc.datasets._image_files import read_arrays, read_picture
-from wlsc.datasets.registry import ARRAY_SUFFIXES, IMAGE_SUFFIXES, describe, fetch, load_registry, local_files
+from wlsc.datasets.registry import (
+    ARRAY_SUFFIXES,
+    IMAGE_SUFFIXES,
+    describe,
+    fetch,
+    load_registry,
+    local_files,
+    split_source,
+)
 
 
 def load_images(source: str | Path = "embedded", variable: str | None = None) -> list[np.ndarray]:
@@ -25,9 +33,10 @@ def load_images(source: str | Path = "embedded", variable: str | None = None) ->
     Parameters
     ----------
     source
-        A registered set (``"embedded"``, ``"photographs"``, ``"bsd68"``), a folder of images (sorted by
-        name) or one image (PNG, JPEG, TIFF, BMP, PGM, PPM), or a ``.mat`` or ``.npy`` file with an array of
-        shape ``(height, width)`` or ``(height, width, n_images)``, the layout of Olshausen's ``IMAGES.mat``.
+        A registered set (``"embedded"``, ``"photographs"``, ``"bsd68"``), several of them joined by ``+``
+        (``"photographs+bsd68"``), a folder of images (sorted by name) or one image (PNG, JPEG, TIFF, BMP, PGM,
+        PPM), or a ``.mat`` or ``.npy`` file with an array of shape ``(height, width)`` or
+        ``(height, width, n_images)``, the layout of Olshausen's ``IMAGES.mat``.
     variable
         The array's name in a ``.mat`` file; may be left out where the file holds only one numeric array.
 
@@ -50,6 +59,8 @@ def load_images(source: str | Path = "embedded", variable: str | None = None) ->
     """
     if variable is not None and not str(source).lower().endswith(".mat"):
         raise ValueError(f"variable must be None unless source is a .mat file, got {variable!r} for {source}")
+    if len(parts := split_source(source)) > 1:
+        return [image for part in parts for image in load_images(part)]
     if isinstance(source, str) and source in load_registry():
         kind = describe(source).kind
         if kind != "images":
@@ -188,6 +199,8 @@ def load_patches(
     min_variance: float = 0.0,
     normalise: str | None = None,
     variable: str | None = None,
+    resample_images: bool = False,
+    gaussian: bool = False,
 ) -> np.ndarray:
     """Load images, whiten them, cut patches: ``load_images``, ``whiten`` and ``extract_patches`` in a row.
 
@@ -199,6 +212,11 @@ def load_patches(
         Whether to whiten, and f0 in cycles per pixel; ``cutoff`` is not looked at without whitening.
     patch_size, n_patches, seed, remove_mean, min_variance, normalise
         As in ``extract_patches``.
+    resample_images
+        Cut the patches from as many images drawn with replacement, by ``seed``: a bootstrap sample of the scenes,
+        for statements about more than these images.
+    gaussian
+        Give ``gaussian_match`` of the patches in their place.
 
     Returns
     -------
@@ -214,7 +232,10 @@ def load_patches(
     images = load_images(source, variable)
     if whiten:
         images = _whiten(images, cutoff)
-    return extract_patches(
+    if resample_images:
+        drawn = np.random.default_rng((seed, 1)).integers(len(images), size=len(images))  # (seed,) draws the patches
+        images = [images[index] for index in drawn]
+    patches = extract_patches(
         images,
         patch_size,
         n_patches,
@@ -223,9 +244,32 @@ def load_patches(
         min_variance=min_variance,
         normalise=normalise,
     )
+    return np.asarray(gaussian_match(patches, seed)) if gaussian else patches
 
 
 _whiten = whiten  # inside load_patches, the name stands for its argument
+
+
+def whitening_matrix(patch_size: int, cutoff: float = 0.4) -> np.ndarray:
+    """Return the whitening filter on single patches, continued by their mirror image, as a matrix.
+
+    A unit with receptive field f in whitened pixels has the field ``f @ whitening_matrix(...)`` in pixels of the image.
+
+    Parameters
+    ----------
+    patch_size
+        Side of a patch in pixels.
+    cutoff
+        As in ``whiten``.
+
+    Returns
+    -------
+    ndarray, float64, (patch_size², patch_size²)
+        Rows are whitened pixels, columns pixels of the image; up to one positive factor.
+    """
+    n_pixels = check_count("patch_size", patch_size) ** 2
+    impulses = np.eye(n_pixels).reshape(n_pixels, patch_size, patch_size)
+    return np.stack([image.ravel() for image in _whiten(list(impulses), cutoff)], axis=1)
 
 
 def effective_dimension(patches: Array) -> float:

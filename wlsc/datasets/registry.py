@@ -199,6 +199,12 @@ def local_files(source: str | Path, registry: Path = REGISTRY) -> dict[str, Path
     return {image.name: image for image in images}
 
 
+def split_source(source: str | Path, registry: Path = REGISTRY) -> list[str | Path]:
+    """Return the data sets of a sum such as ``"photographs+bsd68"``; any other source alone."""
+    parts = source.split("+") if isinstance(source, str) else []
+    return [*parts] if len(parts) > 1 and all(part in load_registry(registry) for part in parts) else [source]
+
+
 def source_hashes(source: str | Path, registry: Path = REGISTRY) -> dict[str, str]:
     """Return the sha256 of every file behind a source of data, by file name.
 
@@ -212,6 +218,8 @@ def source_hashes(source: str | Path, registry: Path = REGISTRY) -> dict[str, st
     DataError
         If an installed package lacks its file.
     """
+    if len(parts := split_source(source, registry)) > 1:
+        return {name: value for part in parts for name, value in source_hashes(part, registry).items()}
     if not isinstance(source, str) or source not in load_registry(registry):
         return {name: _sha256(path) for name, path in local_files(source, registry).items()}
     data_set = describe(source, registry)

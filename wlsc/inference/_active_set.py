@@ -22,13 +22,12 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
 import torch
+
+from wlsc.inference._parallel import jit, solve_in_parallel
 
 #: Most atoms that join a face at a time: fewer gradients, for more atoms that leave again.
 _JOINING = 4
@@ -49,9 +48,6 @@ _PATIENCE, _MOST_ROUNDS = 8, 10
 
 #: Lanes that are left when the largest entries are picked one by one.
 _LANES = 32
-
-#: Bytes of the linear term that are formed at a time, tasks that each thread finds in them, fewest samples in a task.
-_CHUNK_BYTES, _TASKS, _FEWEST = 1 << 23, 4, 16
 
 _INT = np.int32
 _LARGEST, _SMALLEST = np.int32(2**31 - 1), np.int32(-(2**31))
@@ -79,17 +75,8 @@ class _Face(NamedTuple):
     scratch: np.ndarray
 
 
-def _jit(function: Callable[..., Any]) -> Any:
-    """Compile ``function`` at its first call; keep the machine code on disk if there is a folder to write to."""
-    options: Any = {"nogil": True, "fastmath": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(**options)(function)
-
-
-@_jit
-def _new_face(capacity):
+@jit
+def new_face(capacity):
     return _Face(
         np.empty(capacity, np.uintp),  # unsigned: no check for indices that count from the end
         np.empty(capacity),
@@ -103,17 +90,18 @@ def _new_face(capacity):
     )
 
 
-@_jit
-def _join(gram, linear, atom, face, n_active, floor, force):
+@jit
+def join(gram, linear, atom, shift, one, face, n_active, floor, force):
     """Append an atom to the face; one that depends on it only if ``force``, then as if it lay just off the face.
 
-    Return the number of atoms in use and whether the atom was dependent.
+    ``shift`` is added to the entries of G, ``one`` is the atom's entry of 1. Return the number of atoms in use and
+    whether the atom was dependent.
     """
     atoms, rows, column, solved = face.atoms, face.inverse_factor, face.column, face.solved_column
     gram_row = gram[atom]
-    distance, linear_step, ones_step = 1.0 + gram_row[atom], linear[atom] + 0.0, 1.0
+    distance, linear_step, ones_step = shift + gram_row[atom], linear[atom] + 0.0, one
     for i in range(n_active):
-        entry = 1.0 + gram_row[atoms[i]]
+        entry = shift + gram_row[atoms[i]]
         linear_step -= entry * face.solved_linear[i]
         ones_step -= entry * face.solved_ones[i]
         column[i], solved[i] = entry, 0.0
@@ -144,8 +132,8 @@ def _join(gram, linear, atom, face, n_active, floor, force):
     return n_active + 1, dependent
 
 
-@_jit
-def _leave(face, place, n_active):
+@jit
+def leave(face, place, n_active):
     """Take the atom at ``place`` off the face: rotate its column of R into one row, then drop both."""
     rows, carry, cosines, sines = face.inverse_factor, face.column, face.solved_column, face.scratch
     for j in range(place + 1):
@@ -172,7 +160,7 @@ def _leave(face, place, n_active):
         face.atoms[i - 1], face.codes[i - 1], face.minimum[i - 1] = face.atoms[i], face.codes[i], face.minimum[i]
 
 
-@_jit
+@jit
 def _descend(face, n_active):
     """Go to the minimum over the face, dropping the atoms that reach zero; return their number left and τ."""
     codes, minimum = face.codes, face.minimum
@@ -200,12 +188,12 @@ def _descend(face, n_active):
             codes[i] += step * (minimum[i] - codes[i])
         for place in range(n_active - 1, -1, -1):
             if place == blocking or (minimum[place] < 0.0 and codes[place] <= _ZERO):
-                _leave(face, place, n_active)
+                leave(face, place, n_active)
                 n_active -= 1
 
 
-@_jit
-def _set_excess(gram, linear, face, n_active, level, excess):
+@jit
+def set_excess(gram, linear, face, n_active, level, excess):
     """Set ``excess`` to level − g with the gradient g = Gx − b: positive where an atom promises descent."""
     working = excess.dtype.type
     atoms, codes = face.atoms, face.codes
@@ -224,8 +212,17 @@ def _set_excess(gram, linear, face, n_active, level, excess):
                 excess[j] -= code0 * row0[j] + code1 * row1[j] + code2 * row2[j] + code3 * row3[j]
 
 
-@_jit
-def _find_largest(excess, rounded, bits, found):
+@jit
+def new_search(n_atoms):
+    """Scratch of `find_largest`."""
+    n_lanes = _LANES
+    while n_lanes < n_atoms:
+        n_lanes *= 2
+    return np.empty(n_atoms, np.float32), np.full(n_lanes, _SMALLEST)
+
+
+@jit
+def find_largest(excess, rounded, bits, found):
     """Fill ``found`` with the atoms of largest excess, largest first; return how many of them are positive.
 
     The excess is rounded to integers that hold the atom in their low bits: maxima of integers vectorise, and carry
@@ -260,13 +257,13 @@ def _find_largest(excess, rounded, bits, found):
     return n_positive
 
 
-@_jit
+@jit
 def _start(gram, linear, atoms, codes, face, n_largest, floor):
     """Begin on the face that given codes use; return its number of atoms, 0 if no code is positive."""
     n_active, total = 0, 0.0
     for i in range(atoms.size):
         if codes[i] > 0 and n_active < n_largest:
-            n_active, dependent = _join(gram, linear, np.uintp(atoms[i]), face, n_active, floor, False)
+            n_active, dependent = join(gram, linear, np.uintp(atoms[i]), 1.0, 1.0, face, n_active, floor, False)
             if not dependent:
                 face.codes[n_active - 1] = codes[i]
                 total += codes[i]
@@ -275,7 +272,7 @@ def _start(gram, linear, atoms, codes, face, n_largest, floor):
     return n_active
 
 
-@_jit
+@jit
 def _sort(atoms, codes, n_active):
     for i in range(1, n_active):
         atom, code, j = atoms[i], codes[i], i
@@ -285,14 +282,14 @@ def _sort(atoms, codes, n_active):
         atoms[j], codes[j] = atom, code
 
 
-@_jit
+@jit
 def _lengthened(array, size):
     longer = np.empty(max(size, 2 * array.size), array.dtype)
     longer[: array.size] = array
     return longer
 
 
-@_jit
+@jit
 def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initial, tolerance, n_largest):
     """Solve the samples of one task; return their rows, residuals and rounds.
 
@@ -301,12 +298,9 @@ def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initi
     to stop and ``n_largest`` the size of the largest face. ``initial`` has no starts for a cold start.
     """
     n_samples, n_atoms = products.shape
-    face = _new_face(n_largest + _JOINING + 4)
+    face = new_face(n_largest + _JOINING + 4)
     linear, excess = np.empty(n_atoms, gram.dtype), np.empty(n_atoms, gram.dtype)
-    n_lanes = _LANES
-    while n_lanes < n_atoms:
-        n_lanes *= 2
-    rounded, bits = np.empty(n_atoms, np.float32), np.full(n_lanes, _SMALLEST)
+    rounded, bits = new_search(n_atoms)
     found = np.empty(_JOINING, np.uintp)
     working = gram.dtype.type
     half, working_weight, inverse_unit = working(0.5), working(weight), working(inverse_unit)
@@ -330,9 +324,9 @@ def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initi
         if n_active == 0:  # the best vertices, from the best one
             for j in range(n_atoms):
                 excess[j] = linear[j] - half * squares[j]
-            _find_largest(excess, rounded, bits, found)
+            find_largest(excess, rounded, bits, found)
             for i in range(min(found.size, n_atoms)):
-                n_active, _ = _join(gram, linear, found[i], face, n_active, floor, i == 0)
+                n_active, _ = join(gram, linear, found[i], 1.0, 1.0, face, n_active, floor, i == 0)
             face.codes[0] = 1.0
         lowest, stalled, n_rounds = 1e300, 0, 0
         while True:
@@ -345,13 +339,13 @@ def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initi
                 lowest = value
             else:
                 stalled += 1
-            _set_excess(gram, linear, face, n_active, multiplier - 1.0 - level, excess)
-            n_joining = _find_largest(excess, rounded, bits, found)
+            set_excess(gram, linear, face, n_active, multiplier - 1.0 - level, excess)
+            n_joining = find_largest(excess, rounded, bits, found)
             n_rounds += 1
             if n_joining == 0 or n_active > n_largest or stalled > _PATIENCE or n_rounds > _MOST_ROUNDS * (n_atoms + 9):
                 break
             for i in range(n_joining):
-                n_active, dependent = _join(gram, linear, found[i], face, n_active, floor, i == 0)
+                n_active, dependent = join(gram, linear, found[i], 1.0, 1.0, face, n_active, floor, i == 0)
                 if dependent or n_active > n_largest:
                     break
         gap, total = excess[found[0]] + 0.0, 0.0
@@ -372,7 +366,7 @@ def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initi
     return Rows(starts, atoms[:n_written], codes[:n_written]), residuals, rounds
 
 
-@_jit
+@jit
 def _compress(dense):
     """Positive entries of an array as rows."""
     n_samples, n_atoms = dense.shape
@@ -396,7 +390,7 @@ def _compress(dense):
     return Rows(starts, atoms[:end], codes[:end])
 
 
-@_jit
+@jit
 def _expand(rows, dense):
     for sample in range(rows.starts.size - 1):
         for i in range(rows.starts[sample], rows.starts[sample + 1]):
@@ -431,8 +425,6 @@ def solve_active_set(
 ) -> Solution:
     """Exact codes on the CPU, on `torch.get_num_threads` threads; the result does not depend on their number.
 
-    The linear term is formed in pieces that fit into the caches, never as a whole.
-
     Parameters
     ----------
     patches, dictionary
@@ -447,18 +439,15 @@ def solve_active_set(
     dense
         Zeros of shape (n_samples, n_atoms), to write dense codes to.
     """
-    n_samples, (n_atoms, n_features) = len(patches), dictionary.shape
+    n_atoms, n_features = dictionary.shape
     unit = _unit(dictionary)
     scaled = dictionary / unit
     gram = (scaled @ scaled.T).numpy()
     squares = gram.diagonal().copy()
     encoder = (scaled * ((1 + 2 * lam) / unit)).T
     nothing = Rows(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, gram.dtype))
-    n_threads = torch.get_num_threads()
-    chunk = max(_CHUNK_BYTES // (n_atoms * gram.itemsize), 256)
-    products = patches.new_empty(min(chunk, n_samples), n_atoms)
 
-    def solve(offset: int, begin: int, end: int) -> Solution:
+    def solve(begin: int, end: int, products: np.ndarray) -> Solution:
         if initial is None:
             start = nothing
         elif isinstance(initial, Rows):
@@ -471,7 +460,7 @@ def solve_active_set(
             lam,
             patches[begin:end].numpy(),
             1 / unit,
-            products[begin - offset : end - offset].numpy(),
+            products,
             start,
             _STOP * tol,
             min(n_features + 1, n_atoms),
@@ -481,24 +470,7 @@ def solve_active_set(
         _expand(rows, dense[begin:end])
         return Solution(None, residuals, rounds)
 
-    solved: dict[int, Solution] = {}
-
-    def work(tasks: Iterator[tuple[int, int, int]]) -> None:
-        for offset, begin, end in tasks:
-            solved[begin] = solve(offset, begin, end)
-
-    with ThreadPoolExecutor(n_threads) as pool:
-        for offset in range(0, max(n_samples, 1), chunk):
-            stop = min(offset + chunk, n_samples)
-            torch.mm(patches[offset:stop], encoder, out=products[: stop - offset])
-            size = max(-(-(stop - offset) // (_TASKS * n_threads)), _FEWEST)
-            tasks = [(offset, begin, min(begin + size, stop)) for begin in range(offset, max(stop, 1), size)]
-            queue = iter(tasks)  # shared: whoever has done a task takes the next one
-            helpers = [pool.submit(work, queue) for _ in range(min(n_threads, len(tasks)) - 1)]
-            work(queue)
-            for helper in helpers:
-                helper.result()
-    return _joined([solved[begin] for begin in sorted(solved)])
+    return _joined(solve_in_parallel(patches, encoder, solve))
 
 
 def _joined(solved: list[Solution]) -> Solution:

@@ -147,7 +147,7 @@ def _solve(
 ) -> tuple[torch.Tensor, _Found]:
     """Solve with the fastest method of the device, then what that leaves above ``tol`` in float64 with the safest."""
     with torch.no_grad():
-        if patches.device.type == "cpu" and _has_numba():
+        if patches.device.type == "cpu" and has_numba():
             solver = "active set"
             codes, residuals, iterations = _active_set(patches, dictionary, lam, tol, initial, output)
         else:
@@ -171,7 +171,8 @@ def _solve(
     return codes, _Found(residuals, iterations, solver, failed)
 
 
-def _has_numba() -> bool:
+def has_numba() -> bool:
+    """Tell whether the compiled solvers can be used."""
     try:
         import numba  # noqa: F401
     except ModuleNotFoundError:

@@ -1,8 +1,12 @@
-"""One model a file, each an autoencoder: ``encode``, ``decode``, ``dictionary``."""
+"""One model a file: autoencoders (``encode``, ``decode``, ``dictionary``), filter banks (``filters``, ``respond``)."""
 
 from wlsc._lazy import lazy_names
 
 _PUBLIC = {
+    "HardThresholdAutoencoder": "wlsc.models.hard_threshold",
+    "IndependentComponents": "wlsc.models.ica",
+    "KMeansFilters": "wlsc.models.k_means",
+    "LLDFilters": "wlsc.models.lld",
     "SparseCodingAutoencoder": "wlsc.models.sparse_coding",
     "WLSCAutoencoder": "wlsc.models.wlsc",
 }

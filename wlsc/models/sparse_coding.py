@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from wlsc._validation import to_torch
 from wlsc.dictionary import SufficientStatistics, coordinate_update
 from wlsc.inference._proximal import solve_proximal
-from wlsc.inference.exact import DEFAULT_TOLERANCE, ConvergenceError
+from wlsc.inference.exact import DEFAULT_TOLERANCE, ConvergenceError, has_numba
 from wlsc.inference.unrolled import spectral_step_size, unroll
 from wlsc.models._unrolled import UnrolledAutoencoder
 
@@ -70,28 +71,67 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
         return unroll(gram, linear, self.n_layers, step, self.n_differentiated, self._prox(step))
 
     def infer(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> torch.Tensor:
-        """Optimal codes, shape (n_samples, n_atoms); their relative duality gap is at most that of the WLSC codes."""
+        """Optimal codes, shape (n_samples, n_atoms), whose duality gap is certified to be small.
+
+        The gap is at most 1e-5 of ‖y‖² in float32 and 1e-6 of it in float64.
+
+        Parameters
+        ----------
+        patches
+            Shape (n_samples, n_features), of the dtype and on the device of the dictionary.
+        initial_codes
+            Start, dense or sparse, shape (n_samples, n_atoms).
+
+        Raises
+        ------
+        ValueError
+            If ``patches`` are not finite.
+        ConvergenceError
+            If the gap of some samples stays above.
+        """
+        patches = to_torch("patches", patches, ndim=2).detach()
+        start = None if initial_codes is None else initial_codes.to_dense()
+        tol = DEFAULT_TOLERANCE[patches.dtype]
+        with torch.no_grad():
+            if patches.device.type == "cpu" and has_numba():
+                codes, residuals = self._active_set(patches, start, tol)
+                failed = torch.nonzero(~(residuals <= tol)).flatten()
+                if len(failed):
+                    codes[failed], residuals[failed] = self._accelerated_gradient(patches[failed], codes[failed], tol)
+            else:
+                codes, residuals = self._accelerated_gradient(patches, start, tol)
+        failed = ~(residuals <= tol)
+        if bool(failed.any()):
+            raise ConvergenceError(
+                f"the codes of {int(failed.sum())} of {len(codes)} samples did not reach the relative "
+                f"duality gap {tol:g} (worst {float(residuals.max()):.3g})"
+            )
+        return codes
+
+    def _active_set(
+        self, patches: torch.Tensor, start: torch.Tensor | None, tol: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        from wlsc.inference._lasso import solve_lasso
+
+        codes, gaps = solve_lasso(patches, self.dictionary.detach(), self.lam, self.nonnegative, tol, start)
+        return codes, (gaps / _energy_scale(patches)).to(codes)
+
+    def _accelerated_gradient(
+        self, patches: torch.Tensor, start: torch.Tensor | None, tol: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         atoms = self.dictionary.detach()
         step = spectral_step_size(atoms)
         gram, linear = atoms @ atoms.T, patches @ atoms.T
-        start = torch.zeros_like(linear) if initial_codes is None else initial_codes.to_dense()
-        energy = patches.square().sum(1)
-        scale = torch.where(energy > 0, energy, 1)
-        tol = DEFAULT_TOLERANCE[patches.dtype]
+        energy, scale = patches.square().sum(1), _energy_scale(patches)
 
         def residual(codes: torch.Tensor, gradient: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
             return self._duality_gap(codes, gradient, linear[samples], energy[samples]) / scale[samples]
 
-        with torch.no_grad():
-            codes, residuals, _ = solve_proximal(
-                gram, linear, step, start, self._prox(step), residual, tol, _MAX_ITERATIONS
-            )
-        if bool((residuals > tol).any()):
-            raise ConvergenceError(
-                f"the codes of {int((residuals > tol).sum())} of {len(codes)} samples did not reach the relative "
-                f"duality gap {tol:g} (worst {float(residuals.max()):.3g})"
-            )
-        return codes
+        initial = torch.zeros_like(linear) if start is None else start
+        codes, residuals, _ = solve_proximal(
+            gram, linear, step, initial, self._prox(step), residual, tol, _MAX_ITERATIONS
+        )
+        return codes, residuals
 
     def _duality_gap(
         self, codes: torch.Tensor, gradient: torch.Tensor, linear: torch.Tensor, energy: torch.Tensor
@@ -114,3 +154,8 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
     def updated_dictionary(self, statistics: SufficientStatistics) -> torch.Tensor:
         """One sweep of coordinate descent over the atoms; see `wlsc.dictionary.coordinate_update`."""
         return coordinate_update(statistics, self.dictionary.detach())
+
+
+def _energy_scale(patches: torch.Tensor) -> torch.Tensor:
+    energy = patches.square().sum(1)
+    return torch.where(energy > 0, energy, 1)

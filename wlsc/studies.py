@@ -1,0 +1,619 @@
+"""Many trainings of one question: models at matched activity, several seeds, one factor varied at a time.
+
+A study is a TOML file. Its groups of *cells* say which models are trained at which activity, how often, and under which
+variation of the data; each cell is one training and what is measured of its units. Measurements are found again by
+their address, like the runs they are made of.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from wlsc._files import locked, replaced, runs_folder, write_text
+from wlsc._sources import source_closure
+from wlsc._tables import from_table, read_toml
+from wlsc._validation import check_choice
+from wlsc.analysis.gabor import fit_gabors
+from wlsc.analysis.nulls import phase_shuffled
+from wlsc.analysis.tuning import encoder_tuning, grating_tuning, mapped_receptive_fields
+from wlsc.datasets.natural_images import effective_dimension, whitening_matrix
+from wlsc.dictionary import initialize_dictionary
+from wlsc.experiments import (
+    Config,
+    DataConfig,
+    ModelConfig,
+    Run,
+    TrainingConfig,
+    digest,
+    load_data,
+    run,
+    run_address,
+)
+from wlsc.models._filter_bank import FilterBank
+
+#: Seeds of held-out patches are those of the training patches plus this.
+_HELD_OUT = 1_000_000
+
+#: Most trainings that the search for one λ may take, and the largest step between two of them in log λ.
+_MOST_TRIALS, _LARGEST_STEP = 14, math.log(10)
+
+#: Spatial frequencies of the gratings (cycles per pixel), their orientations and phases.
+_FREQUENCIES = tuple(np.geomspace(1 / 12, 0.4, 7).round(4).tolist())
+_N_ORIENTATIONS, _N_PHASES = 36, 8
+
+_TUNING = ("circular_variance", "bandwidth_deg", "orthogonal_ratio", "modulation_ratio")
+
+#: What a cell's units are measured on: the filter itself, and the field mapped by reverse correlation; each among
+#: whitened pixels, and in pixels of the image.
+FIELDS = ("filter", "mapped", "filter_in_image", "mapped_in_image")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model of a study.
+
+    Attributes
+    ----------
+    title
+        Name for people.
+    kind
+        Kind of model of `wlsc.experiments`; or a null that is not trained: "random_patches" (filters are patches of
+        the data) or "phase_shuffled" (filters are those of ``like`` with random phases).
+    lam
+        Where the search for λ starts; λ itself in cells without an activity to match.
+    like
+        Model whose matched λ is taken over, and whose filters a null shuffles.
+    size
+        Number of units as a share of the study's.
+    options, data, training
+        Options of the model's class; changes to the study's data options and training, as tables.
+    """
+
+    title: str
+    kind: str
+    lam: float = 0.0
+    like: str = ""
+    size: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CellGroup:
+    """Cells that share their models and differ in everything else.
+
+    Attributes
+    ----------
+    models
+        Names of models.
+    activities
+        Mean numbers of non-zero codes to match; none where λ is the model's own.
+    overcompleteness
+        Atoms per effective dimension of the data.
+    variations
+        Names of variations; "none" for the study's own data.
+    n_seeds
+        Trainings, each with its own draw of images and of first atoms.
+    fields
+        Which of `FIELDS` are fitted.
+    """
+
+    models: list[str]
+    activities: list[float] = field(default_factory=list)
+    overcompleteness: list[float] = field(default_factory=lambda: [1.0])
+    variations: list[str] = field(default_factory=lambda: ["none"])
+    n_seeds: int = 1
+    fields: list[str] = field(default_factory=lambda: ["filter"])
+
+
+@dataclass(frozen=True)
+class Study:
+    """All of a study; see the module.
+
+    Attributes
+    ----------
+    name
+        Name of the file.
+    data, training
+        As in `wlsc.experiments.Config`, for every cell.
+    models
+        By name.
+    variations
+        Changes to the options of the data, by name.
+    cells
+        The cells.
+    n_held_out
+        Patches on which activity is measured.
+    n_noise
+        Noise stimuli of the reverse correlation.
+    tolerance
+        Largest relative deviation of a matched activity.
+    seed
+        Seed of the first training of a cell; the others follow.
+    device
+        "cpu", "cuda" or "auto", for the trainings.
+    """
+
+    name: str
+    data: DataConfig
+    training: TrainingConfig
+    models: dict[str, ModelSpec]
+    cells: list[CellGroup]
+    variations: dict[str, dict[str, Any]]
+    n_held_out: int = 2000
+    n_noise: int = 20_000
+    tolerance: float = 0.05
+    seed: int = 0
+    device: str = "cpu"
+
+    def list_cells(self) -> list[Cell]:
+        """All cells, each once, in the order of the file."""
+        found: dict[str, Cell] = {}
+        for group in self.cells:
+            for cell in _expand(self, group):
+                known = found.get(cell.name)
+                fields = sorted({*cell.fields, *(known.fields if known else ())}, key=FIELDS.index)
+                found[cell.name] = dataclasses.replace(cell, fields=tuple(fields))
+        return list(found.values())
+
+    def cell(self, name: str) -> Cell:
+        """The cell of that name.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        cells = {cell.name: cell for cell in self.list_cells()}
+        check_choice("cell", name, tuple(cells))
+        return cells[name]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a study. Its name is that of its coordinates."""
+
+    model: str
+    activity: float | None
+    overcompleteness: float
+    variation: str
+    seed: int
+    fields: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Coordinates in a word, such as ``wlsc-a10-x1-none-s0``."""
+        activity = "own" if self.activity is None else f"a{self.activity:g}"
+        return f"{self.model}-{activity}-x{self.overcompleteness:g}-{self.variation}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where the search for a λ ended.
+
+    Attributes
+    ----------
+    lam, activity
+        λ and the activity on held-out patches that it gave.
+    reached
+        Whether that is within the tolerance of what was asked for.
+    trials
+        (λ, activity) of every training on the way.
+    """
+
+    lam: float
+    activity: float
+    reached: bool
+    trials: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is known of a cell.
+
+    Attributes
+    ----------
+    cell
+        The cell.
+    summary
+        "lam", "activity" (on held-out patches), "n_units", "reached", "run" (folder), "duration_s" of its training.
+    units
+        One row per unit. ``usage``: share of held-out patches whose code uses it; ``live``: it answers a grating;
+        ``circular_variance``, ``bandwidth_deg``, ``orthogonal_ratio``, ``modulation_ratio`` of its response, and
+        ``filter_circular_variance`` of the rectified response of its filter alone.
+    fits
+        `wlsc.fit_gabors` of each of the cell's fields.
+    filters
+        (n_units, n_pixels), the filters or atoms.
+    """
+
+    cell: Cell
+    summary: dict[str, Any]
+    units: np.recarray
+    fits: dict[str, np.recarray]
+    filters: np.ndarray
+
+
+def read_study(path: Path) -> Study:
+    """Read a study from a TOML file with the tables of `Study`, groups as ``[[cells]]``.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, is no TOML, or has an unknown, missing or wrong entry.
+    """
+    table = read_toml(path, "study")
+    given = {"name": path.stem, **table, "variations": {"none": {}} | table.get("variations", {})}
+    study = from_table(Study, given, str(path))
+    for group in study.cells:
+        for model in group.models:
+            check_choice(f"{path}: models of cells", model, tuple(study.models))
+        for variation in group.variations:
+            check_choice(f"{path}: variations of cells", variation, tuple(study.variations))
+        for name in group.fields:
+            check_choice(f"{path}: fields of cells", name, FIELDS)
+    for name, spec in study.models.items():
+        if spec.like:
+            check_choice(f"{path}: models.{name}.like", spec.like, tuple(study.models))
+    return study
+
+
+def load_study(name: str, profile: str, folder: Path = Path("studies")) -> Study:
+    """Read the study ``folder/profile/name.toml``; a notebook's folder holds ``studies``."""
+    return read_study(folder / profile / f"{name}.toml")
+
+
+def _expand(study: Study, group: CellGroup) -> Iterator[Cell]:
+    activities: list[float | None] = [*group.activities] or [None]
+    for model, activity, size, variation, seed in itertools.product(
+        group.models, activities, group.overcompleteness, group.variations, range(group.n_seeds)
+    ):
+        yield Cell(model, activity, size, variation, study.seed + seed, tuple(group.fields))
+
+
+def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measurement:
+    """Match, train and measure one cell, or find its measurement.
+
+    Two processes that ask for one cell at one time compute it once.
+
+    Parameters
+    ----------
+    study
+        The study.
+    cell
+        One of ``study.list_cells()``.
+    show_progress
+        Show a bar for each training.
+    """
+    spec = study.models[cell.model]
+    match = _match_of(study, cell, show_progress)
+    config = _configure(study, cell, cell.model if not _is_null(spec) else spec.like or cell.model, match.lam)
+    address = {
+        "run": run_address(config),
+        "cell": dataclasses.asdict(cell),
+        "model": dataclasses.asdict(spec),
+        "match": dataclasses.asdict(match),
+        "n_held_out": study.n_held_out,
+        "n_noise": study.n_noise,
+        "sources": _own_sources(),
+    }
+    path = runs_folder() / "cells" / f"{cell.name}-{digest(address)[:16]}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        if not path.exists():
+            _save(path, _measured(study, cell, config, match, show_progress))
+    return _load(path, cell)
+
+
+def measure_all(study: Study) -> list[Measurement]:
+    """Measure all cells of a study, or find what was measured, with a bar of its progress."""
+    from tqdm import tqdm
+
+    return [measure(study, cell) for cell in tqdm(study.list_cells(), desc=study.name, unit="cell")]
+
+
+def match_activity(
+    activity_of: Callable[[float], float], target: float, start: float, tolerance: float = 0.05
+) -> Match:
+    """Find the λ at which a model is as active as asked for: bisection of log λ, sped up by interpolation.
+
+    Activity falls as λ rises, about as a power. From ``start`` the search walks, by the power that the last trials
+    show, until two values of λ enclose the target; then it halves what they enclose, or interpolates in log λ and log
+    activity where that falls well inside.
+
+    Parameters
+    ----------
+    activity_of
+        Trains at a λ and returns the mean number of non-zero codes on held-out patches.
+    target
+        Activity that is asked for, above 0.
+    start
+        First λ, above 0.
+    tolerance
+        Largest relative deviation of the activity.
+
+    Returns
+    -------
+    Match
+        The trial that came closest, and whether that is close enough.
+
+    Raises
+    ------
+    ValueError
+        If ``target``, ``start`` or ``tolerance`` is not above 0.
+    """
+    for name, value in (("target", target), ("start", start), ("tolerance", tolerance)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be a number above 0, got {value!r}")
+    trials: list[tuple[float, float]] = []
+    low: tuple[float, float] | None = None  # the largest λ that is too active, with its activity
+    high: tuple[float, float] | None = None
+    lam = start
+    while len(trials) < _MOST_TRIALS:
+        activity = activity_of(lam)
+        trials.append((lam, activity))
+        if abs(activity / target - 1) <= tolerance:
+            return Match(lam, activity, True, trials)
+        if activity > target:
+            low = (lam, activity)
+        else:
+            high = (lam, activity)
+        if low and high:
+            lam = _between(low, high, target)
+        else:
+            lam *= _outward(trials, target)
+    lam, activity = min(trials, key=lambda trial: abs(math.log(max(trial[1], 1e-9) / target)))
+    return Match(lam, activity, False, trials)
+
+
+def _outward(trials: list[tuple[float, float]], target: float) -> float:
+    """Factor of λ that reaches the target if activity goes on as the power that the last two trials show."""
+    logs = [(math.log(lam), math.log(max(activity, 0.1))) for lam, activity in trials[-2:]]
+    exponent = -1.0
+    if len(logs) == 2:
+        exponent = min(max((logs[1][1] - logs[0][1]) / (logs[1][0] - logs[0][0]), -4.0), -0.2)
+    step = (math.log(target) - logs[-1][1]) / exponent
+    return math.exp(min(max(1.1 * step, -_LARGEST_STEP), _LARGEST_STEP))
+
+
+def _between(low: tuple[float, float], high: tuple[float, float], target: float) -> float:
+    ends = [math.log(low[0]), math.log(high[0])]
+    activities = [math.log(low[1]), math.log(max(high[1], 1e-9))]
+    share = (activities[0] - math.log(target)) / (activities[0] - activities[1])
+    share = share if 0.1 <= share <= 0.9 else 0.5
+    return math.exp(ends[0] + share * (ends[1] - ends[0]))
+
+
+def _match_of(study: Study, cell: Cell, show_progress: bool) -> Match:
+    """The match of a cell's own training, or of the model that it follows; it begins where the first seed's ended."""
+    spec = study.models[cell.model]
+    if cell.activity is None:
+        return Match(spec.lam, math.nan, True, [])
+    if spec.like:
+        return _match_of(study, dataclasses.replace(cell, model=spec.like), show_progress)
+    first = cell.seed == study.seed
+    start = spec.lam if first else _match_of(study, dataclasses.replace(cell, seed=study.seed), show_progress).lam
+    address = {
+        "run": run_address(_configure(study, cell, cell.model, start)),
+        "target": cell.activity,
+        "n_held_out": study.n_held_out,
+        "tolerance": study.tolerance,
+        "sources": _own_sources(),
+    }
+    path = runs_folder() / "matches" / f"{cell.name}-{digest(address)[:16]}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        if not path.exists():
+            match = _search(study, cell, start, show_progress)
+            write_text(path, json.dumps(dataclasses.asdict(match)))
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return Match(**found | {"trials": [tuple(trial) for trial in found["trials"]]})
+
+
+def _search(study: Study, cell: Cell, start: float, show_progress: bool) -> Match:
+    assert cell.activity is not None
+    held_out = _held_out(study, _configure(study, cell, cell.model, start))
+
+    def activity_of(lam: float) -> float:
+        codes = run(_configure(study, cell, cell.model, lam), show_progress).codes(held_out.numpy())
+        return float((codes != 0).sum(1).mean())
+
+    return match_activity(activity_of, cell.activity, start, study.tolerance)
+
+
+def _is_null(spec: ModelSpec) -> bool:
+    return spec.kind in ("random_patches", "phase_shuffled")
+
+
+def _configure(study: Study, cell: Cell, model: str, lam: float) -> Config:
+    spec = study.models[model]
+    shared = study.data.options | study.variations[cell.variation] | {"seed": cell.seed}
+    source = shared.pop("source", study.data.source)
+    n_atoms = round(cell.overcompleteness * spec.size * _dimension(study.data.source, json.dumps(study.data.options)))
+    training = dataclasses.replace(study.training, **spec.training)
+    kind = "wlsc" if _is_null(spec) else spec.kind
+    return Config(
+        f"{study.name}-{model}",
+        DataConfig(study.data.kind, source, shared | spec.data),
+        ModelConfig(kind, n_atoms, float(f"{lam:.6g}"), spec.options),
+        training,
+        cell.seed,
+        study.device,
+    )
+
+
+@cache
+def _dimension(source: str, options: str) -> float:
+    """Effective dimension of a study's own data."""
+    return effective_dimension(load_data(DataConfig("natural_images", source, json.loads(options))))
+
+
+def _held_out(study: Study, config: Config) -> torch.Tensor:
+    """Other patches of the same kind, as large as the study's own."""
+    changed = {
+        "seed": config.data.options["seed"] + _HELD_OUT,
+        "patch_size": study.data.options["patch_size"],
+        "n_patches": study.n_held_out,
+        "resample_images": False,
+    }
+    return torch.as_tensor(load_data(dataclasses.replace(config.data, options=config.data.options | changed)))
+
+
+def _measured(study: Study, cell: Cell, config: Config, match: Match, show_progress: bool) -> Measurement:
+    spec = study.models[cell.model]
+    held_out = _held_out(study, config)
+    trained: Run | None = None
+    activity = math.nan
+    if spec.kind == "random_patches":
+        filters = _random_filters(config)
+        encode = _linear(filters)
+    else:
+        trained = run(config, show_progress)
+        filters = torch.as_tensor(trained.dictionary)
+        if spec.kind == "phase_shuffled":
+            shuffled = phase_shuffled(filters, _shape(filters), torch.Generator().manual_seed(cell.seed))
+            filters = torch.as_tensor(shuffled)
+            encode = _linear(filters)
+        else:
+            encode = _encoder(trained.model())
+    usage = torch.full((len(filters),), math.nan)
+    if trained is not None and not _is_null(spec) and not isinstance(trained.model(), FilterBank):
+        used = torch.as_tensor(trained.codes(held_out.numpy()) != 0).double()
+        usage, activity = used.mean(0), float(used.sum(1).mean())
+    summary = {
+        "lam": config.model.lam,
+        "activity": activity,
+        "reached": match.reached,
+        "n_units": len(filters),
+        "run": trained.path.name if trained else None,
+        "duration_s": trained.provenance["duration_s"] if trained else 0.0,
+    }
+    return Measurement(
+        cell,
+        summary,
+        _tuning(encode, filters, held_out, usage),
+        _fits(encode, filters, held_out, cell, config, study.n_noise),
+        filters.numpy(),
+    )
+
+
+def _random_filters(config: Config) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(config.seed)
+    return torch.as_tensor(initialize_dictionary(load_data(config.data), config.model.n_atoms, generator))
+
+
+def _linear(filters: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    def respond(stimuli: torch.Tensor) -> torch.Tensor:
+        return (stimuli @ filters.T).clamp_min(0)
+
+    return respond
+
+
+def _encoder(model: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Rates of a model's units: its codes or responses, of which signed ones count where they are positive.
+
+    Gratings and noise come with their negatives, so that the negative half of a signed code is tuned alike.
+    """
+    if isinstance(model, FilterBank):
+
+        def respond(stimuli: torch.Tensor) -> torch.Tensor:
+            return model.respond(stimuli).clamp_min(0)
+
+        return respond
+
+    def infer(stimuli: torch.Tensor) -> torch.Tensor:
+        return model.infer(stimuli).clamp_min(0)
+
+    return infer
+
+
+def _shape(filters: torch.Tensor) -> tuple[int, int]:
+    side = math.isqrt(filters.shape[1])
+    return side, side
+
+
+def _length(patches: torch.Tensor) -> float:
+    """Root mean square length of patches: stimuli are made as strong."""
+    return float(patches.square().sum(1).mean().sqrt())
+
+
+def _tuning(
+    encode: Callable[[torch.Tensor], torch.Tensor], filters: torch.Tensor, patches: torch.Tensor, usage: torch.Tensor
+) -> np.recarray:
+    shape = _shape(filters)
+    contrast = _length(patches) / math.sqrt(filters.shape[1] / 2)  # a grating of contrast 1 has that length
+    measured = encoder_tuning(encode, shape, _FREQUENCIES, _N_ORIENTATIONS, _N_PHASES, contrast)
+    alone = grating_tuning(filters, shape)
+    columns = {name: measured[name] for name in _TUNING} | {
+        "filter_circular_variance": alone.circular_variance,
+        "usage": usage.numpy(),
+    }
+    units = np.recarray(len(filters), dtype=[("live", bool), *((name, float) for name in columns)])
+    units.live = ~measured.dead
+    for name, values in columns.items():
+        units[name] = values
+    return units
+
+
+def _fits(
+    encode: Callable[[torch.Tensor], torch.Tensor],
+    filters: torch.Tensor,
+    patches: torch.Tensor,
+    cell: Cell,
+    config: Config,
+    n_noise: int,
+) -> dict[str, np.recarray]:
+    shape, length = _shape(filters), _length(patches)
+    matrix = torch.as_tensor(whitening_matrix(shape[0], config.data.options.get("cutoff", 0.4))).to(filters)
+    seed = cell.seed + _HELD_OUT
+
+    def fields(name: str) -> torch.Tensor:
+        if name == "filter":
+            return filters
+        if name == "filter_in_image":
+            return filters @ matrix
+        in_image = name == "mapped_in_image"
+        # white noise is as long as a patch, after the whitening where there is one
+        root = matrix.square().sum().sqrt() if in_image else math.sqrt(filters.shape[1])
+        through = (lambda stimuli: encode(stimuli @ matrix.T)) if in_image else encode
+        mapped = mapped_receptive_fields(through, shape, n_noise, seed, contrast=float(length / root))
+        return torch.as_tensor(mapped.fields)
+
+    return {name: fit_gabors(fields(name).double(), shape) for name in cell.fields}
+
+
+def _own_sources() -> dict[str, str]:
+    files = source_closure(f"import {__name__}")
+    return {path.as_posix().rpartition("/wlsc/")[2]: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _save(path: Path, measurement: Measurement) -> None:
+    arrays: Mapping[str, Any] = {
+        "summary": np.array(json.dumps(measurement.summary)),
+        "units": measurement.units,
+        "filters": measurement.filters,
+        **{f"fit_{name}": fit for name, fit in measurement.fits.items()},
+    }
+    with replaced(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def _load(path: Path, cell: Cell) -> Measurement:
+    with np.load(path, allow_pickle=False) as arrays:
+        fits = {name: arrays[f"fit_{name}"].view(np.recarray) for name in cell.fields}
+        return Measurement(
+            cell, json.loads(str(arrays["summary"])), arrays["units"].view(np.recarray), fits, arrays["filters"]
+        )
