@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from wlsc import load_patches
+from wlsc.dictionary import initialize_dictionary
 from wlsc.inference.exact import ConvergenceError
-from wlsc.models import HardThresholdAutoencoder, hard_threshold
+from wlsc.models import HardThresholdAutoencoder, SparseCodingAutoencoder, hard_threshold
 from wlsc.training import ClosedFormTrainer, UnrolledTrainer, train
 
 LAM = 0.15
@@ -191,6 +193,20 @@ def test_closed_form_training_finds_the_atoms():
     train(ClosedFormTrainer(model), patches, n_epochs=30, batch_size=500, seed=0)
     overlap = np.abs(truth.numpy() @ model.dictionary.detach().numpy().T).max(1)
     assert np.median(overlap) > 0.99
+
+
+def test_a_dictionary_of_l1_sparse_coding_is_the_better_start():
+    patches = load_patches("embedded", 8, 3000, seed=0, min_variance=0.1)
+    first = initialize_dictionary(patches, 64, torch.Generator().manual_seed(0))
+    relaxed = SparseCodingAutoencoder(64, 64, 2.0)
+    relaxed.set_dictionary(first)
+    train(ClosedFormTrainer(relaxed), patches, n_epochs=2, batch_size=300, seed=0)
+    objectives = []
+    for start, n_epochs in ((relaxed.dictionary.detach(), 2), (first, 8)):
+        model = HardThresholdAutoencoder(64, 64, 1.5)
+        model.set_dictionary(start)
+        objectives.append(train(ClosedFormTrainer(model), patches, n_epochs, 300, seed=0)["objective"][-1])
+    assert objectives[0] < 0.98 * objectives[1]
 
 
 def test_bad_input(monkeypatch):
