@@ -34,9 +34,10 @@ class HardThresholdAutoencoder(UnrolledAutoencoder):
 
     Notes
     -----
-    Learning depends on its start: supports that are hard keep atoms close to where they began, and on natural images, with
-    patches as first atoms, training ends in a poor local minimum. A dictionary of ℓ1 sparse coding, the convex relaxation, trained
-    for an epoch or two, is the better start for `set_dictionary`: the final objective, this model's own, is lower.
+    Learning depends on its start: supports that are hard keep atoms close to where they began, and on natural images,
+    with patches as first atoms, training ends in a poor local minimum. A dictionary of ℓ1 sparse coding, the convex
+    relaxation, trained for an epoch or two, is the better start for `set_dictionary`: the final objective, this
+    model's own, is lower.
 
     References
     ----------

@@ -10,7 +10,7 @@ import torch
 from wlsc._validation import to_torch
 from wlsc.dictionary import SufficientStatistics, coordinate_update
 from wlsc.inference._proximal import solve_proximal
-from wlsc.inference.exact import DEFAULT_TOLERANCE, ConvergenceError, has_numba
+from wlsc.inference.exact import DEFAULT_TOLERANCE, ConvergenceError, _has_numba
 from wlsc.inference.unrolled import spectral_step_size, unroll
 from wlsc.models._unrolled import UnrolledAutoencoder
 
@@ -73,7 +73,8 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
     def infer(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> torch.Tensor:
         """Optimal codes, shape (n_samples, n_atoms), whose duality gap is certified to be small.
 
-        The gap is at most 1e-5 of ‖y‖² in float32 and 1e-6 of it in float64.
+        The gap is at most 1e-5 of ‖y‖² in float32 and 1e-6 of it in float64, as far as the precision of the data tells:
+        a penalty λ below some 1e-5 ‖y‖ is lost in the rounding of float32.
 
         Parameters
         ----------
@@ -87,13 +88,13 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
         ValueError
             If ``patches`` are not finite.
         ConvergenceError
-            If the gap of some samples stays above.
+            If the gap of some samples could not be brought down to that.
         """
         patches = to_torch("patches", patches, ndim=2).detach()
         start = None if initial_codes is None else initial_codes.to_dense()
         tol = DEFAULT_TOLERANCE[patches.dtype]
         with torch.no_grad():
-            if patches.device.type == "cpu" and has_numba():
+            if patches.device.type == "cpu" and _has_numba():
                 codes, residuals = self._active_set(patches, start, tol)
                 failed = torch.nonzero(~(residuals <= tol)).flatten()
                 if len(failed):
@@ -111,7 +112,7 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
     def _active_set(
         self, patches: torch.Tensor, start: torch.Tensor | None, tol: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        from wlsc.inference._lasso import solve_lasso
+        from wlsc.inference._coordinate_descent import solve_lasso
 
         codes, gaps = solve_lasso(patches, self.dictionary.detach(), self.lam, self.nonnegative, tol, start)
         return codes, (gaps / _energy_scale(patches)).to(codes)
