@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import NOTEBOOKS, REPOSITORY
 
 #: Folders of a build that rules write to and read from.
-BUILT = ("notebooks", "reports", "trained")
+BUILT = ("notebooks", "reports", "trained", "studied")
 
 
 @pytest.mark.parametrize("chapter", NOTEBOOKS)
@@ -98,3 +98,10 @@ def test_an_edited_model_trains_what_uses_it(copy):
 def test_an_edited_configuration_trains_and_runs_what_reads_it(copy):
     append(copy / "book" / "experiments" / "quick" / "digits_wlsc.toml", "\n# A comment.\n")
     assert planned(copy) == {"train digits_wlsc", "execute figure_1b", "execute start", "build"}
+
+
+def test_an_edited_study_is_done_again_with_its_chapter(copy):
+    append(copy / "book" / "studies" / "quick" / "figure_1a.toml", "\n# A comment.\n")
+    assert planned(copy) == {"study figure_1a", "execute figure_1a", "execute start", "build"}
+    append(copy / "wlsc" / "analysis" / "gabor.py", "\n# A comment.\n")
+    assert {job for job in planned(copy) if job.startswith(("train", "study"))} == {"study figure_1a"}

@@ -61,7 +61,7 @@ class Rows(NamedTuple):
     codes: np.ndarray
 
 
-class Face(NamedTuple):
+class _Face(NamedTuple):
     """Atoms in use, their codes, and R with what follows from it; arrays longer than any face, one set per task."""
 
     atoms: np.ndarray
@@ -77,7 +77,7 @@ class Face(NamedTuple):
 
 @jit
 def new_face(capacity):
-    return Face(
+    return _Face(
         np.empty(capacity, np.uintp),  # unsigned: no check for indices that count from the end
         np.empty(capacity),
         np.empty(capacity),

@@ -10,7 +10,7 @@ import torch
 from wlsc._validation import to_torch
 from wlsc.dictionary import SufficientStatistics, coordinate_update
 from wlsc.inference._proximal import solve_proximal
-from wlsc.inference.exact import DEFAULT_TOLERANCE, ConvergenceError, _has_numba
+from wlsc.inference.exact import DEFAULT_TOLERANCE, ConvergenceError, has_numba
 from wlsc.inference.unrolled import spectral_step_size, unroll
 from wlsc.models._unrolled import UnrolledAutoencoder
 
@@ -94,7 +94,7 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
         start = None if initial_codes is None else initial_codes.to_dense()
         tol = DEFAULT_TOLERANCE[patches.dtype]
         with torch.no_grad():
-            if patches.device.type == "cpu" and _has_numba():
+            if patches.device.type == "cpu" and has_numba():
                 codes, residuals = self._active_set(patches, start, tol)
                 failed = torch.nonzero(~(residuals <= tol)).flatten()
                 if len(failed):
@@ -112,7 +112,7 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
     def _active_set(
         self, patches: torch.Tensor, start: torch.Tensor | None, tol: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        from wlsc.inference._coordinate_descent import solve_lasso
+        from wlsc.inference._lasso import solve_lasso
 
         codes, gaps = solve_lasso(patches, self.dictionary.detach(), self.lam, self.nonnegative, tol, start)
         return codes, (gaps / _energy_scale(patches)).to(codes)
