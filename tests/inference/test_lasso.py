@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Lasso
 
@@ -148,3 +149,21 @@ def degenerate_problems(draw):
     scale = 10.0 ** draw(st.integers(-3, 3))
     start = rng.normal(size=(n_samples, n_atoms)) * (rng.random((n_samples, n_atoms)) < 0.3)
     return scale * patches, normalised(dictionary), draw(st.sampled_from([None, start]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    degenerate_problems(),
+    st.sampled_from([1e-3, 1e-2, 0.1, 0.5]),
+    st.booleans(),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_degenerate_problems_reach_the_tolerance(instance, share, nonnegative, dtype):
+    patches, dictionary = (array.astype(dtype) for array in instance[:2])
+    lam = share * max(float(np.linalg.norm(patches, axis=1).max()), 1e-30)
+    start = None if instance[2] is None else torch.as_tensor(instance[2].astype(dtype))
+    codes = infer(patches, dictionary, lam, nonnegative, start)
+    certificate = relative_gap(patches, dictionary, codes, lam, nonnegative)
+    # the certificate itself is rounded in float32, as documented
+    rounding = 1e-7 * np.abs(codes).sum(axis=1) / lam if dtype == np.float32 else 0
+    assert np.all(certificate <= TOLERANCE[dtype] + rounding)

@@ -73,8 +73,8 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
     def infer(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> torch.Tensor:
         """Optimal codes, shape (n_samples, n_atoms), whose duality gap is certified to be small.
 
-        The gap is at most 1e-5 of ‖y‖² in float32 and 1e-6 of it in float64, as far as the precision of the data tells:
-        a penalty λ below some 1e-5 ‖y‖ is lost in the rounding of float32.
+        The gap is at most 1e-5 of ‖y‖² in float32 and 1e-6 of it in float64. Samples that float32 cannot bring there
+        are solved again in float64. In float32 the certificate itself is rounded, by some 1e-7 ‖x‖₁/λ of ‖y‖².
 
         Parameters
         ----------
@@ -96,11 +96,12 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
         with torch.no_grad():
             if patches.device.type == "cpu" and has_numba():
                 codes, residuals = self._active_set(patches, start, tol)
-                failed = torch.nonzero(~(residuals <= tol)).flatten()
-                if len(failed):
-                    codes[failed], residuals[failed] = self._accelerated_gradient(patches[failed], codes[failed], tol)
             else:
                 codes, residuals = self._accelerated_gradient(patches, start, tol)
+            failed = torch.nonzero(~(residuals <= tol)).flatten()
+            if len(failed):
+                again, remaining = self._accelerated_gradient(patches[failed].double(), codes[failed].double(), tol)
+                codes[failed], residuals[failed] = again.to(codes), remaining.to(residuals)
         failed = ~(residuals <= tol)
         if bool(failed.any()):
             raise ConvergenceError(
@@ -115,12 +116,12 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
         from wlsc.inference._lasso import solve_lasso
 
         codes, gaps = solve_lasso(patches, self.dictionary.detach(), self.lam, self.nonnegative, tol, start)
-        return codes, (gaps / _energy_scale(patches)).to(codes)
+        return codes, gaps / _energy_scale(patches)
 
     def _accelerated_gradient(
         self, patches: torch.Tensor, start: torch.Tensor | None, tol: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        atoms = self.dictionary.detach()
+        atoms = self.dictionary.detach().to(patches.dtype)
         step = spectral_step_size(atoms)
         gram, linear = atoms @ atoms.T, patches @ atoms.T
         energy, scale = patches.square().sum(1), _energy_scale(patches)
