@@ -2,8 +2,8 @@
 
     snakemake --cores all --config profile=quick [device=cpu] [seed=1]
 
-What depends on what is read from the notebooks: the configurations they load, the modules of wlsc they import, and
-the notebooks whose results they say they need. Adding a chapter means writing it and naming it in book/_toc.yml.
+What depends on what is read from the notebooks: the configurations, studies and kept results they load, the modules of
+wlsc they import, and the notebooks whose results they say they need. Adding a chapter means writing it and naming it in book/_toc.yml.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from pathlib import Path
 from wlsc._notebooks import (
     find_configurations,
     find_needs,
+    find_results,
     find_studies,
     is_notebook,
     list_pages,
@@ -79,6 +80,12 @@ def list_cells(name):
 
     study = read_study(Path(f"book/studies/{PROFILE}/{name}.toml"))
     return [cell.name for cell in dataclasses.replace(study, seed=int(FIRST)).list_cells()]
+
+
+def kept_results(notebook):
+    """Results kept with the sources that a notebook reads; what was not measured has no file."""
+    paths = [Path(f"results/{name}.json") for name in find_results(notebook)]
+    return [path for path in paths if path.exists()]
 
 
 def notebook_sources(wildcards):
@@ -154,6 +161,7 @@ rule execute:
         lambda wildcards: [
             path for name in find_studies(NOTEBOOKS[wildcards.name]) for path in study_records(name)
         ],
+        lambda wildcards: kept_results(NOTEBOOKS[wildcards.name]),
         lambda wildcards: expand(f"{OUT}/notebooks/{{name}}.ipynb", name=find_needs(NOTEBOOKS[wildcards.name])),
         notebook="book/{name}.md",
     output:

@@ -168,13 +168,14 @@ def scaling(n_samples: int, n_features: int, n_atoms: int, lam: float) -> dict[s
 
 def measure() -> dict[str, Any]:
     problems = {}
-    for name, (kind, _, _, lam) in PROBLEMS.items():
+    for name, (kind, n_samples, n_atoms, lam) in PROBLEMS.items():
         peers = {"exact": exact(name), "unrolled": unrolled(name)}
         if kind == "patches":
             peers["solver_alone"] = solver_alone(name)
         if lam == 0:
             peers["spams"] = spams(name)
-        problems[name] = summarise(peers)
+        shape = {"n_samples": n_samples, "n_features": 784 if kind == "digits" else 144, "n_atoms": n_atoms, "lam": lam}
+        problems[name] = shape | summarise(peers)
     default = {"n_samples": 8192, "n_features": 144, "n_atoms": 512, "lam": 0.1}
     sweeps = {
         "n_samples": (1024, 4096, 16_384, 65_536),

@@ -159,6 +159,10 @@ def test_missing_configuration(tmp_path):
         ({"training": TrainingConfig(options={"rate": 1})}, "training.options must be options of its kind"),
         ({"data": DataConfig("digits", "letters")}, "letters"),
         ({"device": "tpu"}, "device must be one of 'auto', 'cpu', 'cuda'"),
+        (
+            {"training": TrainingConfig(initialization="relaxed")},
+            "a model that has no relaxation, got 'relaxed' for 'wlsc'",
+        ),
         ({"seed": -1}, "seed must be an integer of at least 0"),
         ({"model": ModelConfig("wlsc", 5000, 0.5)}, "got 5000 atoms for 1797 samples"),
     ],
@@ -167,6 +171,15 @@ def test_bad_options_leave_no_run(change, message):
     with pytest.raises(ValueError, match=message):
         experiments.run(configured(**change))
     assert experiments.list_runs() == []
+
+
+def test_a_relaxed_start_ends_lower():
+    def last_objective(initialization, n_epochs):
+        training = TrainingConfig(n_epochs=n_epochs, batch_size=600, tol=0, initialization=initialization)
+        model = ModelConfig("hard_threshold", 60, 0.005)
+        return experiments.run(configured(model=model, training=training)).history["objective"][-1]
+
+    assert last_objective("relaxed", 2) < 0.98 * last_objective("data", 6)
 
 
 def test_a_bank_of_filters_is_trained_its_own_way():

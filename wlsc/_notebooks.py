@@ -71,6 +71,11 @@ def find_studies(notebook: NotebookNode) -> list[str]:
     return _find_names(notebook, "load_study")
 
 
+def find_results(notebook: NotebookNode) -> list[str]:
+    """Return the names of the kept results that ``notebook`` reads: the literals it passes to ``load_result``."""
+    return _find_names(notebook, "load_result")
+
+
 def _find_names(notebook: NotebookNode, function: str) -> list[str]:
     calls = (node for node in ast.walk(ast.parse(read_code(notebook))) if isinstance(node, ast.Call))
     names = {

@@ -55,6 +55,9 @@ _LOADERS = {
 #: Libraries whose version can change a number.
 _LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-image")
 
+#: Epochs of the relaxation that prepares the first atoms of a model whose own objective has many minima.
+_RELAXED_EPOCHS = 2
+
 #: How long a process waits for the others before it takes them for dead.
 _GROUP_TIMEOUT = timedelta(minutes=10)
 
@@ -115,7 +118,8 @@ class TrainingConfig:
     n_epochs, batch_size, tol
         See `wlsc.training.train`.
     initialization
-        "data" or "k-means++".
+        "data" or "k-means++"; for a model that has a convex relaxation also "relaxed": its atoms after two epochs of
+        closed-form training from data.
     options
         Further arguments of the trainer's class, a table in TOML.
     """
@@ -444,11 +448,22 @@ def _train_autoencoder(
 ) -> tuple[dict[str, list[float]], float]:
     """Train with checkpoints; return the history and the seconds that interrupted attempts took before."""
     n_atoms = config.model.n_atoms
-    model.set_dictionary(initialize_dictionary(patches, n_atoms, generator, config.training.initialization))
+    relaxes = config.training.initialization == "relaxed"
+    method = "data" if relaxes else config.training.initialization
+    model.set_dictionary(initialize_dictionary(patches, n_atoms, generator, method))
     trainer = _build_trainer(config, model.to(_device(config)))
+    relaxed = model.relaxed() if relaxes else None
+    if relaxes and relaxed is None:
+        raise ValueError(
+            f"training.initialization must be 'data' or 'k-means++' for a model that has no relaxation, got 'relaxed' "
+            f"for {config.model.kind!r}"
+        )
     folder.mkdir(exist_ok=True)
     rank, n_processes = process_rank()
     checkpoint = folder / "checkpoint.safetensors"
+    if relaxed is not None and not checkpoint.exists():
+        train(ClosedFormTrainer(relaxed), patches, _RELAXED_EPOCHS, config.training.batch_size, config.seed, tol=0)
+        model.set_dictionary(relaxed.dictionary)
     start = _resume(trainer, checkpoint) if checkpoint.exists() else None
     seconds_before = start.seconds if start else 0.0
 

@@ -73,10 +73,12 @@ def save(figure: Figure, path: Any) -> None:
         figure.savefig(path, bbox_inches="tight", dpi=200, metadata={"Date": None} if str(path).endswith("svg") else {})
 
 
-def _axes(n_columns: int = 1, width: float = 7.0, height: float = 3.6, **options: Any) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(1, n_columns, squeeze=False, **options)
-    return figure, list(axes[0])
+def _axes(
+    n_panels: int = 1, width: float = 7.0, height: float = 3.6, n_rows: int = 1, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height * n_rows), layout="constrained")
+    axes = figure.subplots(n_rows, -(-n_panels // n_rows), squeeze=False, **options)
+    return figure, list(axes.flat)
 
 
 @_styled
@@ -87,18 +89,24 @@ def curves(
     log: str = "",
     colours: Mapping[str, str] = COLOURS,
 ) -> Figure:
-    """Draw curves (x, y) under their names, one panel per entry of ``panels``; ``log`` names logarithmic axes."""
-    figure, axes = _axes(len(panels), sharey=False)
+    """Draw curves (x, y) under their names, one panel per entry of ``panels``; ``log`` names logarithmic axes.
+
+    Four panels and more go in two rows.
+    """
+    n_rows = 2 if len(panels) > 3 else 1
+    figure, axes = _axes(len(panels), height=3.6 if n_rows == 1 else 2.8, n_rows=n_rows)
     for axis, (title, series) in zip(axes, panels.items(), strict=True):
         for index, (name, (x, y)) in enumerate(series.items()):
-            axis.plot(x, y, label=name, color=colours.get(name, CLASS_COLOURS[index % 10]))
+            marker = "o" if len(x) == 1 else None
+            axis.plot(x, y, label=name, color=colours.get(name, CLASS_COLOURS[index % 10]), marker=marker)
         axis.set(title=title, xlabel=x_label)
         if "x" in log:
             axis.set_xscale("log")
         if "y" in log:
             axis.set_yscale("log")
         axis.legend()
-    axes[0].set_ylabel(y_label)
+    for axis in axes[:: len(axes) // n_rows]:
+        axis.set_ylabel(y_label)
     return figure
 
 
@@ -235,6 +243,23 @@ def bars(values: Mapping[str, float], y_label: str, names: Sequence[str] = ()) -
     drawn = axis.bar(list(names or values), list(values.values()), color=[COLOURS.get(n, "#7A7A7A") for n in values])
     axis.bar_label(drawn, fmt="%.3g")
     axis.set(ylabel=y_label)
+    return figure
+
+
+@_styled
+def dots(rows: Mapping[str, Mapping[str, float]], x_label: str) -> Figure:
+    """Draw the values of each row on one logarithmic axis, a colour and a marker per name."""
+    names = list(dict.fromkeys(name for values in rows.values() for name in values))
+    figure, (axis,) = _axes(height=1.5 + 0.36 * len(rows))
+    for index, name in enumerate(names):
+        places = [place for place, values in enumerate(rows.values()) if name in values]
+        values = [values[name] for values in rows.values() if name in values]
+        colour = COLOURS.get(name, CLASS_COLOURS[index % 10])
+        axis.plot(values, places, "os^Dv"[index % 5], color=colour, label=name, markersize=7, linestyle="none")
+    axis.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=x_label, xscale="log")
+    axis.invert_yaxis()
+    axis.grid(axis="y", color="#DDDDDD")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=3, handletextpad=0.2)
     return figure
 
 

@@ -88,6 +88,20 @@ def load_claims(name: str, profile: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def load_result(name: str, folder: Path = Path("../results")) -> dict[str, Any] | None:
+    """Load a result that is kept with the sources, ``folder/name.json``; None where it was not measured.
+
+    Parameters
+    ----------
+    name
+        Such as "benchmarks/inference".
+    folder
+        Where results are kept, seen from a notebook's folder.
+    """
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 def _folder(kind: str, profile: str) -> Path:
     named = os.environ.get(f"WLSC_{kind.upper()}_DIR")
     folder = Path(named) if named else build_folder() / profile / kind

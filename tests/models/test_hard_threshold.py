@@ -209,8 +209,20 @@ def test_a_dictionary_of_l1_sparse_coding_is_the_better_start():
     assert objectives[0] < 0.98 * objectives[1]
 
 
+def test_the_relaxation_begins_at_the_same_atoms_and_the_same_threshold():
+    model = HardThresholdAutoencoder(6, 9, 1.5, generator=torch.Generator().manual_seed(0)).double()
+    relaxed = model.relaxed()
+    assert torch.equal(relaxed.dictionary, model.dictionary)
+    # of multiples of one atom, both keep those whose correlation with it exceeds √(2λ)
+    atom = model.dictionary[:1].detach()
+    for one in (model, relaxed):
+        one.dictionary = torch.nn.Parameter(atom)
+    for factor, kept in ((1.73, False), (1.74, True)):
+        assert bool(model.infer(factor * atom).any()) == bool(relaxed.infer(factor * atom).any()) == kept
+
+
 def test_bad_input(monkeypatch):
-    with pytest.raises(ValueError, match="lam must be greater than 0 for l0 sparse coding, got 0"):
+    with pytest.raises(ValueError, match="lam must be greater than 0 for sparse coding with atoms of norm 1, got 0"):
         HardThresholdAutoencoder(4, 5, 0)
     with pytest.raises(ValueError, match="must agree in the number of features, got 4 and 5"):
         make_model().infer(draw(3, 4))

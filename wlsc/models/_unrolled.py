@@ -118,3 +118,7 @@ class UnrolledAutoencoder(torch.nn.Module, ABC):
 
     def constrain(self) -> None:
         """Bring the atoms back to their feasible set after a gradient step; the base model has no constraint."""
+
+    def relaxed(self) -> UnrolledAutoencoder | None:
+        """A convex model that begins at the same atoms and finds a better start for this one, where there is one."""
+        return None

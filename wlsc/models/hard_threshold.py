@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import torch
 
 from wlsc._validation import check_problem
-from wlsc.dictionary import SufficientStatistics, coordinate_update
 from wlsc.inference.exact import ConvergenceError
-from wlsc.models._unrolled import UnrolledAutoencoder
+from wlsc.models._unit_norm import UnitNormAutoencoder
+from wlsc.models.sparse_coding import SparseCodingAutoencoder
 
 #: Samples that are coded at a time: bounds the memory of their small systems.
 _BLOCK = 512
@@ -23,7 +23,7 @@ _DEPENDENT = 1e-10
 _MAX_FLIPS = 10_000
 
 
-class HardThresholdAutoencoder(UnrolledAutoencoder):
+class HardThresholdAutoencoder(UnitNormAutoencoder):
     """Minimise ½‖y − Ax‖² + λ‖x‖₀ over x and over atoms of norm 1, where ‖x‖₀ counts the atoms in use [1]_.
 
     Layers are iterative hard thresholding [2]_: from x = 0, x ← H(x − η(AᵀAx − Aᵀy)), where H sets to zero all values
@@ -36,8 +36,8 @@ class HardThresholdAutoencoder(UnrolledAutoencoder):
     -----
     Learning depends on its start: supports that are hard keep atoms close to where they began, and on natural images,
     with patches as first atoms, training ends in a poor local minimum. A dictionary of ℓ1 sparse coding, the convex
-    relaxation, trained for an epoch or two, is the better start for `set_dictionary`: the final objective, this
-    model's own, is lower.
+    relaxation, trained for an epoch or two, is the better start (`relaxed`): the final objective, this model's own, is
+    lower.
 
     References
     ----------
@@ -47,22 +47,11 @@ class HardThresholdAutoencoder(UnrolledAutoencoder):
        and Applications 14 (2008) 629–654.
     """
 
-    def __init__(self, n_features: int, n_atoms: int, lam: float, n_layers: int = 15, **options: Any) -> None:
-        super().__init__(n_features, n_atoms, lam, n_layers, **options)
-        if self.lam == 0:
-            raise ValueError("lam must be greater than 0 for l0 sparse coding, got 0")
-        self.constrain()
-
-    def constrain(self) -> None:
-        """Scale every atom to norm 1, so that the price λ buys the same of every atom."""
-        with torch.no_grad():
-            norms = self.dictionary.norm(dim=1, keepdim=True)
-            self.dictionary.div_(torch.where(norms > 0, norms, 1))
-
-    def set_dictionary(self, dictionary: torch.Tensor) -> None:
-        """Put ``dictionary`` (n_atoms, n_features), its atoms scaled to norm 1, in place of the atoms."""
-        super().set_dictionary(dictionary)
-        self.constrain()
+    def relaxed(self) -> SparseCodingAutoencoder:
+        """ℓ1 sparse coding from the same atoms, at √(2λ): on one atom alone, both keep the same values from zero."""
+        relaxed = SparseCodingAutoencoder(*self.dictionary.shape[::-1], math.sqrt(2 * self.lam))
+        relaxed.to(self.dictionary).set_dictionary(self.dictionary)
+        return relaxed
 
     def _layers(self, patches: torch.Tensor) -> torch.Tensor:
         step = self.step_size
@@ -118,10 +107,6 @@ class HardThresholdAutoencoder(UnrolledAutoencoder):
         """Objective ½‖y − Ax‖² + λ‖x‖₀ of each sample, shape (n_samples,)."""
         residual = patches - self.decode(codes)
         return 0.5 * residual.square().sum(1) + self.lam * (codes != 0).sum(1, dtype=codes.dtype)
-
-    def updated_dictionary(self, statistics: SufficientStatistics) -> torch.Tensor:
-        """One sweep of coordinate descent over the atoms; see `wlsc.dictionary.coordinate_update`."""
-        return coordinate_update(statistics, self.dictionary.detach())
 
 
 def _flip_atoms(gram: torch.Tensor, linear: torch.Tensor, start: torch.Tensor, lam: float) -> torch.Tensor:

@@ -8,17 +8,16 @@ from typing import Any
 import torch
 
 from wlsc._validation import to_torch
-from wlsc.dictionary import SufficientStatistics, coordinate_update
 from wlsc.inference._proximal import solve_proximal
 from wlsc.inference.exact import DEFAULT_TOLERANCE, ConvergenceError, has_numba
 from wlsc.inference.unrolled import spectral_step_size, unroll
-from wlsc.models._unrolled import UnrolledAutoencoder
+from wlsc.models._unit_norm import UnitNormAutoencoder
 
 _MAX_ITERATIONS = 100_000
 
 
-class SparseCodingAutoencoder(UnrolledAutoencoder):
-    """Minimise ½‖y − Ax‖² + λ‖x‖₁ over x and over atoms in the unit ball, by an unrolled network or exactly.
+class SparseCodingAutoencoder(UnitNormAutoencoder):
+    """Minimise ½‖y − Ax‖² + λ‖x‖₁ over x and over atoms of norm 1, by an unrolled network or exactly.
 
     Parameters
     ----------
@@ -44,21 +43,7 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
         **options: Any,
     ) -> None:
         super().__init__(n_features, n_atoms, lam, n_layers, **options)
-        if self.lam == 0:
-            raise ValueError("lam must be greater than 0 for l1 sparse coding, got 0")
         self.nonnegative = nonnegative
-        self.constrain()
-
-    def constrain(self) -> None:
-        """Scale every atom to norm 1, without which the penalty could be evaded by large atoms and small codes."""
-        with torch.no_grad():
-            norms = self.dictionary.norm(dim=1, keepdim=True)
-            self.dictionary.div_(torch.where(norms > 0, norms, 1))
-
-    def set_dictionary(self, dictionary: torch.Tensor) -> None:
-        """Put ``dictionary`` (n_atoms, n_features), its atoms scaled to norm 1, in place of the atoms."""
-        super().set_dictionary(dictionary)
-        self.constrain()
 
     def _prox(self, step_size: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
         if self.nonnegative:
@@ -152,10 +137,6 @@ class SparseCodingAutoencoder(UnrolledAutoencoder):
         """Objective ½‖y − Ax‖² + λ‖x‖₁ of each sample, shape (n_samples,)."""
         residual = patches - self.decode(codes)
         return 0.5 * residual.square().sum(1) + self.lam * codes.abs().sum(1)
-
-    def updated_dictionary(self, statistics: SufficientStatistics) -> torch.Tensor:
-        """One sweep of coordinate descent over the atoms; see `wlsc.dictionary.coordinate_update`."""
-        return coordinate_update(statistics, self.dictionary.detach())
 
 
 def _energy_scale(patches: torch.Tensor) -> torch.Tensor:
