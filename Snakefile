@@ -8,6 +8,7 @@ wlsc they import, and the notebooks whose results they say they need. Adding a c
 
 import dataclasses
 import functools
+import importlib
 import os
 import sys
 import tomllib
@@ -24,6 +25,7 @@ from wlsc._notebooks import (
     read_notebook,
 )
 from wlsc._sources import source_closure
+from wlsc._study_kinds import study_module
 
 shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')  # commands of this environment come first
 
@@ -60,11 +62,12 @@ def training_sources(wildcards):
 
 def study_sources(wildcards):
     """Files that decide what the cells of a study measure."""
-    study = tomllib.loads(Path(f"book/studies/{PROFILE}/{wildcards.name}.toml").read_text())
-    kinds = {model["kind"] for model in study["models"].values()}
+    path = Path(f"book/studies/{PROFILE}/{wildcards.name}.toml")
+    study = tomllib.loads(path.read_text())
+    kinds = {given["kind"] for given in (study.get("models") or study["methods"]).values()}
     known = [kind for kind in kinds if Path(f"wlsc/models/{kind}.py").exists()]
-    modules = ("studies", f"datasets.{study['data']['kind']}", *(f"models.{kind}" for kind in sorted(known)))
-    return sources("".join(f"import wlsc.{module}\n" for module in modules))
+    parts = (f"datasets.{study['data']['kind']}", *(f"models.{kind}" for kind in sorted(known)))
+    return sources("".join(f"import {name}\n" for name in (study_module(path), *(f"wlsc.{part}" for part in parts))))
 
 
 def study_records(name):
@@ -76,9 +79,8 @@ def study_records(name):
 
 @functools.cache
 def list_cells(name):
-    from wlsc.studies import read_study
-
-    study = read_study(Path(f"book/studies/{PROFILE}/{name}.toml"))
+    path = Path(f"book/studies/{PROFILE}/{name}.toml")
+    study = importlib.import_module(study_module(path)).read_study(path)
     return [cell.name for cell in dataclasses.replace(study, seed=int(FIRST)).list_cells()]
 
 

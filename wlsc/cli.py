@@ -108,12 +108,18 @@ def _given(**options: Any) -> dict[str, Any]:
 StudyFile = Annotated[Path, typer.Argument(help="TOML file, such as book/studies/quick/NAME.toml.")]
 
 
+def _study_module(file: Path) -> Any:
+    from importlib import import_module
+
+    from wlsc._study_kinds import study_module
+
+    return import_module(study_module(file))
+
+
 @study.command("list")
 def list_cells(file: StudyFile) -> None:
     """Name every cell of a study."""
-    from wlsc.studies import read_study
-
-    for cell in read_study(file).list_cells():
+    for cell in _study_module(file).read_study(file).list_cells():
         typer.echo(cell.name)
 
 
@@ -131,14 +137,13 @@ def run_cells(
     from tqdm import tqdm
 
     from wlsc._files import write_text
-    from wlsc.studies import measure, read_study
 
-    began, found = time.perf_counter(), {}
-    described = dataclasses.replace(read_study(file), **_given(seed=seed, device=device))
+    began, found, module = time.perf_counter(), {}, _study_module(file)
+    described = dataclasses.replace(module.read_study(file), **_given(seed=seed, device=device))
     chosen = [described.cell(name) for name in cells] if cells else described.list_cells()
     for cell in (bar := tqdm(chosen, unit="cell")):
         bar.set_description(cell.name)
-        found[cell.name] = measure(described, cell).summary
+        found[cell.name] = module.measure(described, cell).summary
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
         write_text(record, json.dumps({"duration_s": round(time.perf_counter() - began, 3), "cells": found}) + "\n")

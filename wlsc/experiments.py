@@ -53,7 +53,7 @@ _LOADERS = {
 }
 
 #: Libraries whose version can change a number.
-_LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-image")
+_LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-image", "scikit-learn")
 
 #: Epochs of the relaxation that prepares the first atoms of a model whose own objective has many minima.
 _RELAXED_EPOCHS = 2
@@ -327,15 +327,22 @@ def list_runs() -> list[Path]:
 
 def run_address(config: Config) -> dict[str, Any]:
     """Say all that the numbers of a run depend on."""
-    from wlsc.datasets.registry import source_hashes
-
     values = dataclasses.asdict(config)
     del values["name"]
     return {
         "config": values | {"device": _device(config).type},
-        "data": source_hashes(_registered_source(config.data)),
-        "versions": {name: metadata.version(name) for name in _LIBRARIES},
         "sources": _source_hashes(config),
+        **surroundings(config.data),
+    }
+
+
+def surroundings(data: DataConfig) -> dict[str, Any]:
+    """Say what the numbers of anything computed of ``data`` depend on beside its code: files, libraries, machine."""
+    from wlsc.datasets.registry import source_hashes
+
+    return {
+        "data": source_hashes(_registered_source(data)),
+        "versions": {name: metadata.version(name) for name in _LIBRARIES},
         "machine": platform.machine(),
     }
 

@@ -125,8 +125,8 @@ class Study:
 
     Attributes
     ----------
-    name
-        Name of the file.
+    name, measures
+        Name of the file; "receptive_fields".
     data, training
         As in `wlsc.experiments.Config`, for every cell.
     models
@@ -153,6 +153,7 @@ class Study:
     models: dict[str, ModelSpec]
     cells: list[CellGroup]
     variations: dict[str, dict[str, Any]]
+    measures: str = "receptive_fields"
     n_held_out: int = 2000
     n_noise: int = 20_000
     tolerance: float = 0.05
@@ -258,6 +259,7 @@ def read_study(path: Path) -> Study:
     table = read_toml(path, "study")
     given = {"name": path.stem, **table, "variations": {"none": {}} | table.get("variations", {})}
     study = from_table(Study, given, str(path))
+    check_choice(f"{path}: measures", study.measures, ("receptive_fields",))
     for group in study.cells:
         for model in group.models:
             check_choice(f"{path}: models of cells", model, tuple(study.models))

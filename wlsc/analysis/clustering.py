@@ -427,51 +427,79 @@ def clustering_scores(labels_true: Any, labels_pred: Any) -> ClusteringScores:
     )
 
 
-def class_purity(values: Any, labels: Any, n_neighbours: int = 10) -> np.ndarray:
+def class_purity(values: Any, labels: Any, n_neighbours: int = 10, queries: Any = None) -> np.ndarray:
     """Share of each sample's nearest neighbours that are of its own class; the mean over samples is the class purity.
 
-    Distances are Euclidean, a sample is not its own neighbour, and the search is exact: its time is quadratic in the
-    number of samples, its memory is not.
+    Parameters
+    ----------
+    values, n_neighbours, queries
+        As for `nearest_neighbours`.
+    labels
+        Class of each sample, shape (n_samples,).
+
+    Returns
+    -------
+    numpy.ndarray
+        In [0, 1], float64, shape (n_queries,).
+
+    Raises
+    ------
+    ValueError
+        As `nearest_neighbours`, or if the labels are of another length.
+    """
+    samples, classes = _read_matrix("values", values), _read_labels("labels", labels)
+    if len(classes) != samples.shape[0]:
+        raise ValueError(f"labels must have one entry per sample ({samples.shape[0]}), got {len(classes)}")
+    nearest = nearest_neighbours(values, n_neighbours, queries)
+    own = classes if queries is None else classes[np.asarray(queries)]
+    return (classes[nearest] == own[:, None]).mean(axis=1)
+
+
+def nearest_neighbours(values: Any, n_neighbours: int = 10, queries: Any = None) -> np.ndarray:
+    """Nearest neighbours of samples among all samples, the nearest first.
+
+    Distances are Euclidean, a sample is not its own neighbour, and the search is exact: its time is the number of
+    queries times that of samples, its memory is not.
 
     Parameters
     ----------
     values
         Shape (n_samples, n_features): NumPy array, torch tensor (strided or CSR), or any SciPy sparse array.
-    labels
-        Class of each sample, shape (n_samples,).
     n_neighbours
         Number of neighbours, below the number of samples.
+    queries
+        Rows of ``values`` whose neighbours are wanted, shape (n_queries,); all of them by default.
 
     Returns
     -------
     numpy.ndarray
-        In [0, 1], float64, shape (n_samples,).
+        Rows of ``values``, int64, shape (n_queries, n_neighbours).
 
     Raises
     ------
     ValueError
-        If the values are not finite, the labels are of another length, or there are too few samples.
+        If the values are not finite, there are too few samples, or a query is no row.
     """
-    samples, classes = _read_matrix("values", values), _read_labels("labels", labels)
+    samples = _read_matrix("values", values)
     n_samples = samples.shape[0]
-    if len(classes) != n_samples:
-        raise ValueError(f"labels must have one entry per sample ({n_samples}), got {len(classes)}")
     if check_count("n_neighbours", n_neighbours) >= n_samples:
         raise ValueError(f"n_neighbours must be below the number of samples ({n_samples}), got {n_neighbours}")
+    rows = np.arange(n_samples) if queries is None else np.asarray(queries)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or (rows.size and not 0 <= rows.min() <= rows.max() < n_samples):
+        raise ValueError(f"queries must be rows of values, integers in 0 … {n_samples - 1}, got {queries!r}")
     dense = isinstance(samples, torch.Tensor)
     squares = torch.as_tensor((samples * samples).sum(1) if dense else samples.power(2).sum(axis=1))
     transposed = samples.T if dense else samples.T.tocsr()
-    purity = np.empty(n_samples)
-    n_rows = max(1, _MAX_DISTANCES // n_samples)
-    for start in range(0, n_samples, n_rows):
-        rows = slice(start, min(start + n_rows, n_samples))
-        products = samples[rows] @ transposed
+    nearest = np.empty((len(rows), n_neighbours), dtype=np.int64)
+    n_together = max(1, _MAX_DISTANCES // n_samples)
+    for start in range(0, len(rows), n_together):
+        some = rows[start : start + n_together]
+        products = samples[some] @ transposed
         # ‖y − z‖² less ‖y‖², which does not change the order of y's neighbours
         distances = torch.sub(squares, products if dense else torch.from_numpy(products.toarray()), alpha=2)
-        distances.diagonal(start).fill_(torch.inf)
-        nearest = distances.topk(n_neighbours, largest=False).indices.cpu().numpy()
-        purity[rows] = (classes[nearest] == classes[rows, None]).mean(axis=1)
-    return purity
+        distances[torch.arange(len(some)), torch.as_tensor(some)] = torch.inf
+        nearest[start : start + len(some)] = distances.topk(n_neighbours, largest=False).indices.cpu().numpy()
+    return nearest
 
 
 def _read_labels(name: str, labels: Any) -> np.ndarray:

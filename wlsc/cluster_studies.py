@@ -1,0 +1,494 @@
+"""Many methods on the same digits: what each makes of them, and what can be read off it.
+
+A study is a TOML file. Each of its *cells* is one method with one choice of its options, one variation of the data and
+one seed. The same questions are put to all: how pure are neighbourhoods, what does a linear probe read, and which
+clusters do k-means and the clustering of this package find? Measurements are found again by their address.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from wlsc._files import locked, replaced, runs_folder
+from wlsc._sources import source_closure
+from wlsc._tables import from_table, read_toml
+from wlsc._validation import check_choice
+from wlsc.analysis.clustering import class_purity, cluster_codes, clustering_scores, nearest_neighbours
+from wlsc.analysis.embedding import embed_tsne
+from wlsc.dictionary import initialize_dictionary
+from wlsc.experiments import DataConfig, TrainingConfig, digest, surroundings
+from wlsc.inference.exact import infer_codes
+from wlsc.models import SparseCodingAutoencoder, WLSCAutoencoder
+from wlsc.models._unrolled import UnrolledAutoencoder
+from wlsc.representations import BASELINES, Representation, encode_in_blocks, gaussian_like, represent, split_signs
+from wlsc.studies import match_activity
+from wlsc.training import ClosedFormTrainer, train
+
+#: Models of this package among the methods; all others are `BASELINES`.
+_MODELS: Mapping[str, type[UnrolledAutoencoder]] = {"wlsc": WLSCAutoencoder, "sparse_coding": SparseCodingAutoencoder}
+
+#: Neighbours that count for purity and for the vote of the nearest ones.
+_N_PURITY, _N_VOTES = 10, 5
+
+#: Digits that embeddings are judged on; trustworthiness takes memory in the square of them.
+_N_TRUSTED = 10_000
+
+#: Digits on which the activity of two models is matched.
+_N_MATCHED = 10_000
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """One method of a study.
+
+    Attributes
+    ----------
+    title
+        Name for people.
+    kind
+        "wlsc" or "sparse_coding"; or one of `wlsc.representations.represent`.
+    options
+        Of the kind. For the models: "n_atoms", "lam"; for "wlsc" also "n_layers", to encode by that many unrolled
+        layers, and "n_dictionaries", to set the codes of so many side by side.
+    trials
+        Changes to the options, from which labels of one half may choose; none of them is the first.
+    like
+        Method whose activity is matched by the choice of λ, on the first seed.
+    own
+        What the method itself clusters by: "bipartite", "k_means", or "labels" if it gives them.
+    """
+
+    title: str
+    kind: str
+    options: dict[str, Any] = field(default_factory=dict)
+    trials: list[dict[str, Any]] = field(default_factory=list)
+    like: str = ""
+    own: str = "k_means"
+
+
+@dataclass(frozen=True)
+class CellGroup:
+    """Cells that share what is asked of them.
+
+    Attributes
+    ----------
+    methods
+        Names of methods.
+    variations
+        Names of variations of the data; "none" for the study's own.
+    n_seeds
+        Runs of each.
+    with_trials
+        Also run the trials of the methods.
+    n_embedded
+        Seeds whose codes are embedded by t-SNE.
+    """
+
+    methods: list[str]
+    variations: list[str] = field(default_factory=lambda: ["none"])
+    n_seeds: int = 1
+    with_trials: bool = False
+    n_embedded: int = 0
+
+
+@dataclass(frozen=True)
+class Study:
+    """All of a study; see the module.
+
+    Attributes
+    ----------
+    name, measures
+        Name of the file; "clusters".
+    data, training
+        As in `wlsc.experiments.Config`, for every cell.
+    methods
+        By name.
+    variations
+        Changes to the options of the data, by name; ``gaussian = true`` puts Gaussian samples of the same covariance in
+        place of the digits.
+    cells
+        The cells.
+    n_queries
+        Digits whose neighbours are looked for, another draw for every seed.
+    seed, device
+        Seed of the first run of a cell; "cpu", "cuda" or "auto" for the trainings.
+    """
+
+    name: str
+    data: DataConfig
+    training: TrainingConfig
+    methods: dict[str, MethodSpec]
+    cells: list[CellGroup]
+    variations: dict[str, dict[str, Any]]
+    measures: str = "clusters"
+    n_queries: int = 10_000
+    seed: int = 0
+    device: str = "cpu"
+
+    def list_cells(self) -> list[Cell]:
+        """All cells, each once, in the order of the file."""
+        found: dict[str, Cell] = {}
+        for group in self.cells:
+            for cell in _expand(self, group):
+                known = found.get(cell.name, cell)
+                found[cell.name] = dataclasses.replace(cell, embedded=cell.embedded or known.embedded)
+        return list(found.values())
+
+    def cell(self, name: str) -> Cell:
+        """The cell of that name.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        cells = {cell.name: cell for cell in self.list_cells()}
+        check_choice("cell", name, tuple(cells))
+        return cells[name]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a method. Its name is that of its coordinates."""
+
+    method: str
+    trial: int
+    variation: str
+    seed: int
+    embedded: bool
+
+    @property
+    def name(self) -> str:
+        """Coordinates in a word, such as ``wlsc-t0-none-s0``; trial 0 is the method's own choice."""
+        return f"{self.method}-t{self.trial}-{self.variation}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is known of a cell.
+
+    Attributes
+    ----------
+    cell
+        The cell.
+    summary
+        "lam" (None for baselines), "activity" (mean number of non-zero codes), "n_parameters", "seconds" (of training
+        and encoding), "memory_bytes" (peak of the process beyond the data), "purity", "vote" (accuracy of the nearest
+        neighbours), "probe" (accuracy of a ridge classifier on the other half of the digits), "clusters": for each way
+        of clustering "accuracy", "nmi", "ari", "seconds", and the same of the half that labels may choose on
+        ("chosen_on") and of the other ("scored_on"), and what is known of "embedding".
+    labels
+        Cluster of each sample for each way of clustering, shape (n_samples,).
+    embedding
+        t-SNE, shape (n_samples, 2); None where it was not asked for.
+    """
+
+    cell: Cell
+    summary: dict[str, Any]
+    labels: dict[str, np.ndarray]
+    embedding: np.ndarray | None
+
+
+def read_study(path: Path) -> Study:
+    """Read a study from a TOML file with the tables of `Study`, groups as ``[[cells]]``.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, is no TOML, or has an unknown, missing or wrong entry.
+    """
+    table = read_toml(path, "study")
+    given = {"name": path.stem, **table, "variations": {"none": {}} | table.get("variations", {})}
+    study = from_table(Study, given, str(path))
+    check_choice(f"{path}: measures", study.measures, ("clusters",))
+    for group in study.cells:
+        for method in group.methods:
+            check_choice(f"{path}: methods of cells", method, tuple(study.methods))
+        for variation in group.variations:
+            check_choice(f"{path}: variations of cells", variation, tuple(study.variations))
+    for name, spec in study.methods.items():
+        check_choice(f"{path}: methods.{name}.kind", spec.kind, (*_MODELS, *BASELINES))
+        check_choice(f"{path}: methods.{name}.own", spec.own, ("bipartite", "k_means", "labels"))
+        if spec.like:
+            check_choice(f"{path}: methods.{name}.like", spec.like, tuple(study.methods))
+    return study
+
+
+def load_study(name: str, profile: str, folder: Path = Path("studies")) -> Study:
+    """Read the study ``folder/profile/name.toml``; a notebook's folder holds ``studies``."""
+    return read_study(folder / profile / f"{name}.toml")
+
+
+def _expand(study: Study, group: CellGroup) -> Iterator[Cell]:
+    for method in group.methods:
+        n_trials = 1 + (len(study.methods[method].trials) if group.with_trials else 0)
+        for trial in range(n_trials):
+            for variation in group.variations:
+                for seed in range(group.n_seeds if trial == 0 else 1):
+                    embedded = trial == 0 and seed < group.n_embedded
+                    yield Cell(method, trial, variation, study.seed + seed, embedded)
+
+
+def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measurement:
+    """Run a method and put all questions to what it gives, or find the measurement.
+
+    Two processes that ask for one cell at one time compute it once.
+    """
+    address = {
+        "cell": dataclasses.asdict(cell),
+        "methods": {name: dataclasses.asdict(study.methods[name]) for name in _methods_of(study, cell)},
+        "variation": study.variations[cell.variation],
+        "training": dataclasses.asdict(study.training),
+        "n_queries": study.n_queries,
+        "first_seed": study.seed,
+        "options": study.data.options,
+        "device": study.device,
+        "sources": _own_sources(),
+        **surroundings(study.data),
+    }
+    path = runs_folder() / "cells" / f"{cell.name}-{digest(address)[:16]}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        if not path.exists():
+            _save(path, _measured(study, cell, show_progress))
+    return _load(path, cell)
+
+
+def measure_all(study: Study) -> list[Measurement]:
+    """Measure all cells of a study, or find what was measured, with a bar of its progress."""
+    from tqdm import tqdm
+
+    return [measure(study, cell) for cell in tqdm(study.list_cells(), desc=study.name, unit="cell")]
+
+
+def _methods_of(study: Study, cell: Cell) -> list[str]:
+    like = study.methods[cell.method].like
+    return [cell.method, *([like] if like else [])]
+
+
+def _options(study: Study, cell: Cell) -> dict[str, Any]:
+    """Options of a cell's method, λ matched on the first seed where a method is to be as active as another."""
+    spec = study.methods[cell.method]
+    changes = spec.trials[cell.trial - 1] if cell.trial else {}
+    options = spec.options | changes
+    if not spec.like or "lam" in changes:
+        return options
+    samples, _ = _load_samples(study, cell.variation)
+    chosen = samples[np.random.default_rng(study.seed).permutation(len(samples))[:_N_MATCHED]]
+
+    def activity_of(kind: str, given: Mapping[str, Any]) -> float:
+        model = _trained(study, kind, chosen, given, study.seed, False)
+        return float((_codes(model, chosen, given) != 0).sum() / len(chosen))
+
+    example = study.methods[spec.like]
+    target = activity_of(example.kind, example.options)
+    match = match_activity(lambda lam: activity_of(spec.kind, options | {"lam": lam}), target, options["lam"])
+    return options | {"lam": float(f"{match.lam:.6g}")}
+
+
+@cache
+def _samples(source: str, options: str) -> tuple[np.ndarray, np.ndarray]:
+    """Samples and their classes; Gaussian samples belong to no class, and keep the labels for the form's sake."""
+    from wlsc.datasets.digits import load_digits
+
+    given = json.loads(options)
+    gaussian = given.pop("gaussian", False)
+    samples, classes = load_digits(source, **given)
+    return (gaussian_like(samples, 0) if gaussian else samples), classes
+
+
+def _load_samples(study: Study, variation: str) -> tuple[np.ndarray, np.ndarray]:
+    return _samples(study.data.source, json.dumps(study.data.options | study.variations[variation], sort_keys=True))
+
+
+def _trained(
+    study: Study, kind: str, samples: np.ndarray, options: Mapping[str, Any], seed: int, show_progress: bool
+) -> UnrolledAutoencoder:
+    generator = torch.Generator().manual_seed(seed)
+    model = _MODELS[kind](samples.shape[1], options["n_atoms"], options["lam"], generator=generator)
+    model.set_dictionary(initialize_dictionary(samples, options["n_atoms"], generator, study.training.initialization))
+    device = "cuda" if study.device != "cpu" and torch.cuda.is_available() else "cpu"
+    trainer = ClosedFormTrainer(model.to(device), **study.training.options)
+    n_epochs, batch_size, tol = study.training.n_epochs, study.training.batch_size, study.training.tol
+    train(trainer, samples, n_epochs, batch_size, seed, tol, show_progress=show_progress)
+    return model.cpu()
+
+
+def _codes(model: UnrolledAutoencoder, samples: np.ndarray, options: Mapping[str, Any]) -> Any:
+    """Codes as a SciPy CSR array: the optimal ones, or those of a network of ``n_layers``."""
+    if "n_layers" in options:
+        network = type(model)(model.dictionary.shape[1], model.dictionary.shape[0], model.lam, options["n_layers"])
+        network.set_dictionary(model.dictionary.detach())
+        with torch.no_grad():
+            return encode_in_blocks(network.encode, samples)
+    if isinstance(model, WLSCAutoencoder):
+        return infer_codes(samples, model.dictionary.detach().numpy(), model.lam, output="csr")
+    return encode_in_blocks(model.infer, samples)
+
+
+def _represented(
+    study: Study, cell: Cell, options: Mapping[str, Any], samples: np.ndarray, n_clusters: int, show_progress: bool
+) -> Representation:
+    from scipy.sparse import hstack
+
+    spec = study.methods[cell.method]
+    if spec.kind not in _MODELS:
+        return represent(spec.kind, samples, n_clusters, cell.seed, options)
+    n_dictionaries = options.get("n_dictionaries", 1)
+    blocks = []
+    for index in range(n_dictionaries):
+        seed = n_dictionaries * cell.seed + index
+        model = _trained(study, spec.kind, samples, options, seed, show_progress)
+        blocks.append(_codes(model, samples, options))
+    codes = hstack(blocks, format="csr")
+    return Representation(codes, n_dictionaries * options["n_atoms"] * samples.shape[1])
+
+
+def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
+    from scipy.sparse import issparse
+
+    samples, classes = _load_samples(study, cell.variation)
+    n_clusters = len(np.unique(classes))
+    options = _options(study, cell)
+    before, began = _peak_memory(), time.perf_counter()
+    found = _represented(study, cell, options, samples, n_clusters, show_progress)
+    if issparse(found.codes):  # scikit-learn takes no larger integers
+        found.codes.indices, found.codes.indptr = (
+            found.codes.indices.astype(np.int32),
+            found.codes.indptr.astype(np.int32),
+        )
+    seconds, memory = time.perf_counter() - began, _peak_memory() - before
+    rng = np.random.default_rng(cell.seed)
+    order = rng.permutation(len(samples))
+    queries, halves = order[: study.n_queries], np.array_split(order, 2)
+    n_active = found.codes.nnz if issparse(found.codes) else np.count_nonzero(found.codes)
+    labels = dict(_clusterings(study.methods[cell.method], found, n_clusters, cell.seed))
+    summary = {
+        "lam": options.get("lam"),
+        "activity": n_active / len(samples),
+        "n_parameters": found.n_parameters,
+        "seconds": seconds,
+        "memory_bytes": memory,
+        "purity": float(class_purity(found.codes, classes, _N_PURITY, queries).mean()),
+        "vote": _vote(found.codes, classes, queries),
+        "probe": _probe(found.codes, classes, halves),
+        "clusters": {
+            name: _scores(classes, given, halves) | {"seconds": time_} for name, (given, time_) in labels.items()
+        },
+    }
+    embedding = None
+    if cell.embedded:
+        embedding, summary["embedding"] = _embedded(found.codes, classes, queries, cell.seed)
+    return Measurement(cell, summary, {name: given for name, (given, _) in labels.items()}, embedding)
+
+
+def _vote(codes: Any, classes: np.ndarray, queries: np.ndarray) -> float:
+    votes = classes[nearest_neighbours(codes, _N_VOTES, queries)]
+    counts = (votes[:, :, None] == np.unique(classes)).sum(1)
+    return float(np.mean(np.unique(classes)[counts.argmax(1)] == classes[queries]))
+
+
+def _probe(codes: Any, classes: np.ndarray, halves: list[np.ndarray]) -> float:
+    from sklearn.linear_model import RidgeClassifier
+
+    given, asked = halves
+    return float(
+        RidgeClassifier(solver="sparse_cg").fit(codes[given], classes[given]).score(codes[asked], classes[asked])
+    )
+
+
+def _clusterings(
+    spec: MethodSpec, found: Representation, n_clusters: int, seed: int
+) -> Iterator[tuple[str, tuple[np.ndarray, float]]]:
+    """Clusters by each way, and the seconds that it took: the method's own last, as a copy of one or by itself."""
+    from sklearn.cluster import KMeans
+
+    textbook = {"n_eigenvectors": n_clusters, "n_groups": n_clusters, "self_loops": True, "regularization": 0}
+    ways = {
+        "k_means": lambda codes: KMeans(n_clusters, n_init=5, random_state=seed).fit_predict(codes),
+        "textbook": lambda codes: _bipartite(codes, n_clusters, seed, **textbook),
+        "bipartite": lambda codes: _bipartite(codes, n_clusters, seed),
+        "eigengap": lambda codes: _bipartite(codes, None, seed, self_loops=True, regularization=0),
+    }
+    results = {}
+    for name, cluster in ways.items():
+        began = time.perf_counter()
+        results[name] = np.asarray(cluster(found.codes), dtype=np.int16), time.perf_counter() - began
+    yield from results.items()
+    if found.labels is not None:
+        yield "labels", (found.labels.astype(np.int16), 0.0)
+
+
+def _bipartite(codes: Any, n_clusters: int | None, seed: int, **options: Any) -> np.ndarray:
+    """Clusters by `cluster_codes`; samples whose code is empty belong to none, which is -1."""
+    weights = split_signs(codes)
+    filled = np.flatnonzero(np.asarray(weights.sum(axis=1)).ravel() > 0)
+    labels = np.full(weights.shape[0], -1)
+    labels[filled] = cluster_codes(weights[filled], n_clusters, seed, **options).sample_labels
+    return labels
+
+
+def _scores(classes: np.ndarray, labels: np.ndarray, halves: list[np.ndarray]) -> dict[str, Any]:
+    def scored(rows: Any) -> dict[str, float]:
+        return clustering_scores(classes[rows], labels[rows])._asdict()
+
+    return scored(slice(None)) | {
+        "n_clusters": len(np.unique(labels)),
+        "chosen_on": scored(halves[0]),
+        "scored_on": scored(halves[1]),
+    }
+
+
+def _embedded(codes: Any, classes: np.ndarray, queries: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, float]]:
+    from sklearn.manifold import trustworthiness
+
+    dense = codes.toarray() if hasattr(codes, "toarray") else codes
+    began = time.perf_counter()
+    embedding = embed_tsne(dense, random_state=seed)
+    seconds = time.perf_counter() - began
+    some = queries[:_N_TRUSTED]
+    return embedding.astype(np.float32), {
+        "seconds": seconds,
+        "purity": float(class_purity(embedding, classes, _N_PURITY, queries).mean()),
+        "trustworthiness": float(trustworthiness(dense[some], embedding[some], n_neighbors=_N_PURITY)),
+    }
+
+
+def _peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    kilobyte = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte
+
+
+def _own_sources() -> dict[str, str]:
+    files = source_closure(f"import {__name__}")
+    return {path.as_posix().rpartition("/wlsc/")[2]: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _save(path: Path, measurement: Measurement) -> None:
+    arrays: dict[str, Any] = {"summary": np.array(json.dumps(measurement.summary))}
+    arrays |= {f"labels_{name}": labels for name, labels in measurement.labels.items()}
+    if measurement.embedding is not None:
+        arrays["embedding"] = measurement.embedding
+    with replaced(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _load(path: Path, cell: Cell) -> Measurement:
+    with np.load(path, allow_pickle=False) as arrays:
+        labels = {name.removeprefix("labels_"): arrays[name] for name in arrays if name.startswith("labels_")}
+        embedding = arrays.get("embedding")
+        return Measurement(cell, json.loads(str(arrays["summary"])), labels, embedding)

@@ -1,0 +1,190 @@
+"""What different methods make of the same samples: codes that can be compared, clustered, and drawn.
+
+The baselines are those of scikit-learn and UMAP, called with fixed seeds; what is here is only the way in and out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from wlsc._validation import check_choice, check_count
+
+#: Samples that are encoded at a time by the models that give dense codes.
+_BLOCK = 8192
+
+
+class Representation(NamedTuple):
+    """What a method made of samples.
+
+    Attributes
+    ----------
+    codes
+        Shape (n_samples, n_codes), float32: NumPy array or SciPy CSR array.
+    n_parameters
+        Numbers that the method learned.
+    labels
+        Cluster of each sample, shape (n_samples,), if the method clusters by itself.
+    """
+
+    codes: Any
+    n_parameters: int
+    labels: np.ndarray | None = None
+
+
+def represent(kind: str, samples: np.ndarray, n_clusters: int, seed: int, options: Mapping[str, Any]) -> Representation:
+    """Represent samples by a baseline.
+
+    Parameters
+    ----------
+    kind
+        "pixels": the samples themselves; "pca"; "nmf": non-negative matrix factorisation by mini-batches; "umap";
+        "neighbour_graph": the leading eigenvectors of the graph of nearest neighbours; "landmarks": similarities to
+        the nearest centroids of k-means [1]_; "mixmate": `wlsc.models.mixmate.MixMate`.
+    samples
+        Shape (n_samples, n_features), float32, non-negative for "nmf".
+    n_clusters
+        Number of clusters that are looked for: eigenvectors of "neighbour_graph", components of "mixmate".
+    seed
+        Of all that is random.
+    options
+        Of the kind: "n_components" ("pca", "nmf", "umap"), "n_neighbors" ("neighbour_graph", "umap"), "n_landmarks",
+        "n_nearest" ("landmarks"), "n_epochs", "lam" ("mixmate").
+
+    Raises
+    ------
+    ValueError
+        If the kind or an option is unknown.
+
+    References
+    ----------
+    .. [1] X. Chen, D. Cai, Large scale spectral clustering with landmark-based representation, AAAI (2011) 313–318.
+    """
+    check_choice("kind", kind, tuple(BASELINES))
+    try:
+        return BASELINES[kind](samples, n_clusters, seed, **options)
+    except TypeError as error:
+        if "unexpected keyword" not in str(error):
+            raise
+        raise ValueError(f"options of {kind} must be among its own, got {dict(options)}: {error}") from None
+
+
+def encode_in_blocks(infer: Callable[[torch.Tensor], torch.Tensor], samples: np.ndarray) -> Any:
+    """Codes of a model whose ``infer`` is dense, as one SciPy CSR array."""
+    from scipy.sparse import csr_array, vstack
+
+    blocks = torch.as_tensor(samples).split(_BLOCK)
+    return vstack([csr_array(infer(block).numpy()) for block in blocks], format="csr")
+
+
+def split_signs(codes: Any) -> Any:
+    """Codes of both signs as non-negative ones of twice as many columns: positive parts, then negative ones."""
+    from scipy.sparse import hstack, issparse
+
+    if issparse(codes):
+        return (
+            codes
+            if not len(codes.data) or codes.data.min() >= 0
+            else hstack([codes.maximum(0), (-codes).maximum(0)], format="csr")
+        )
+    return codes if codes.min() >= 0 else np.concatenate([codes.clip(0), (-codes).clip(0)], axis=1)
+
+
+def gaussian_like(samples: np.ndarray, seed: int) -> np.ndarray:
+    """Gaussian samples of the same number, mean and covariance: all that is left when shape is taken away."""
+    rng = np.random.default_rng(seed)
+    mean = samples.mean(axis=0, dtype=np.float64)
+    values, vectors = np.linalg.eigh(np.cov(samples, rowvar=False))
+    noise = rng.normal(size=samples.shape) * np.sqrt(values.clip(0))
+    return (mean + noise @ vectors.T).astype(np.float32)
+
+
+def _pixels(samples: np.ndarray, n_clusters: int, seed: int) -> Representation:
+    return Representation(samples, 0)
+
+
+def _pca(samples: np.ndarray, n_clusters: int, seed: int, n_components: int = 50) -> Representation:
+    from sklearn.decomposition import PCA
+
+    codes = PCA(n_components, svd_solver="covariance_eigh").fit_transform(samples)
+    return Representation(codes.astype(np.float32), samples.shape[1] * (n_components + 1))
+
+
+def _nmf(samples: np.ndarray, n_clusters: int, seed: int, n_components: int = 50) -> Representation:
+    from sklearn.decomposition import MiniBatchNMF
+
+    model = MiniBatchNMF(n_components, init="nndsvda", batch_size=4096, max_iter=20, random_state=seed)
+    codes = model.fit_transform(samples)
+    return Representation(codes.astype(np.float32), model.components_.size)
+
+
+def _umap(
+    samples: np.ndarray, n_clusters: int, seed: int, n_components: int = 10, n_neighbors: int = 15
+) -> Representation:
+    from umap import UMAP
+
+    model = UMAP(n_neighbors=n_neighbors, n_components=n_components, random_state=seed, n_jobs=1)
+    codes = model.fit_transform(samples)
+    return Representation(codes.astype(np.float32), codes.size)
+
+
+def _neighbour_graph(samples: np.ndarray, n_clusters: int, seed: int, n_neighbors: int = 10) -> Representation:
+    from scipy.sparse import csr_array
+    from sklearn.manifold import spectral_embedding
+
+    from wlsc.analysis.clustering import nearest_neighbours
+
+    nearest = nearest_neighbours(samples, n_neighbors).astype(np.int32)
+    rows = np.repeat(np.arange(len(samples), dtype=np.int32), n_neighbors)
+    graph = csr_array((np.ones(nearest.size), (rows, nearest.ravel())), shape=(len(samples),) * 2)
+    vectors = spectral_embedding(
+        0.5 * (graph + graph.T), n_components=n_clusters, random_state=seed, drop_first=False, norm_laplacian=True
+    )
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Representation((vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32), vectors.size)
+
+
+def _landmarks(
+    samples: np.ndarray, n_clusters: int, seed: int, n_landmarks: int = 1000, n_nearest: int = 5
+) -> Representation:
+    from scipy.sparse import csr_array
+    from sklearn.cluster import MiniBatchKMeans
+
+    model = MiniBatchKMeans(n_landmarks, batch_size=4096, n_init=1, random_state=seed).fit(samples)
+    squares = torch.cdist(torch.as_tensor(samples), torch.as_tensor(model.cluster_centers_)).square()
+    nearest = squares.topk(check_count("n_nearest", n_nearest), largest=False)
+    bandwidth = nearest.values.mean()
+    weights = torch.softmax(-nearest.values / bandwidth, dim=1)
+    rows = np.repeat(np.arange(len(samples)), n_nearest)
+    codes = csr_array((weights.numpy().ravel(), (rows, nearest.indices.numpy().ravel())), shape=tuple(squares.shape))
+    return Representation(codes, model.cluster_centers_.size)
+
+
+def _mixmate(
+    samples: np.ndarray, n_clusters: int, seed: int, n_epochs: int = 10, n_atoms: int = 50, lam: float = 0.75
+) -> Representation:
+    from scipy.sparse import csr_array
+
+    from wlsc.models.mixmate import MixMate
+
+    generator = torch.Generator().manual_seed(seed)
+    model = MixMate(samples.shape[1], n_clusters, n_atoms, lam, generator=generator)
+    images = torch.as_tensor(samples)
+    model.initialize(images, generator)
+    model.fit(images, n_epochs=n_epochs, seed=seed)
+    codes = csr_array(model.codes(images).numpy())
+    return Representation(codes, n_clusters * n_atoms * samples.shape[1], model.predict(images).numpy())
+
+
+BASELINES: Mapping[str, Callable[..., Representation]] = {
+    "pixels": _pixels,
+    "pca": _pca,
+    "nmf": _nmf,
+    "umap": _umap,
+    "neighbour_graph": _neighbour_graph,
+    "landmarks": _landmarks,
+    "mixmate": _mixmate,
+}
