@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
+from wlsc._sparse import sparse_if_few
 from wlsc._validation import check_choice
 
 #: Samples per atom among which k-means++ chooses; bounds its cost on large data.
@@ -43,9 +44,10 @@ class SufficientStatistics:
     @classmethod
     def of(cls, codes: torch.Tensor, patches: torch.Tensor) -> SufficientStatistics:
         """Statistics of one batch: codes (n_samples, n_atoms) and patches (n_samples, n_features)."""
+        transposed = sparse_if_few(codes).t()
         return cls(
-            (codes.T @ codes).double(),
-            (codes.T @ patches).double(),
+            (transposed @ codes).double(),
+            (transposed @ patches).double(),
             codes.abs().sum(0).double(),
             torch.tensor(float(len(codes)), dtype=torch.float64, device=codes.device),
         )
@@ -145,16 +147,16 @@ def closed_form_update(statistics: SufficientStatistics, dictionary: torch.Tenso
     used = statistics.usage > 0
     if not bool(used.any()):
         return dictionary.clone()
-    penalty = torch.diag(2 * lam * statistics.usage[used])
-    system = statistics.codes_codes[used][:, used] + penalty
-    before = dictionary[used].double()
-    # solving for the change makes the singular case (λ = 0) keep what the data do not determine
-    target = (1 + 2 * lam) * statistics.codes_patches[used] - system @ before
+    system = statistics.codes_codes[used][:, used] + torch.diag(2 * lam * statistics.usage[used])
+    target = (1 + 2 * lam) * statistics.codes_patches[used]
     factor, failed = torch.linalg.cholesky_ex(system)
-    well_posed = not bool(failed) and bool(factor.diagonal().min() > 1e-6 * factor.diagonal().max())
-    change = torch.cholesky_solve(target, factor) if well_posed else torch.linalg.pinv(system, hermitian=True) @ target
+    if not bool(failed) and bool(factor.diagonal().min() > 1e-6 * factor.diagonal().max()):
+        atoms = torch.cholesky_solve(target, factor)
+    else:  # solving for the change keeps what the data do not determine
+        before = dictionary[used].double()
+        atoms = before + torch.linalg.pinv(system, hermitian=True) @ (target - system @ before)
     updated = dictionary.clone()
-    updated[used] = (before + change).to(dictionary.dtype)
+    updated[used] = atoms.to(dictionary.dtype)
     return updated
 
 

@@ -212,26 +212,36 @@ def receptive_field_plane(
 
 
 @_styled
-def embedding(panels: Mapping[str, np.ndarray], labels: np.ndarray, legend: str = "digit") -> Figure:
-    """Draw points (n_samples, 2), coloured by class, one panel per entry; the axes of an embedding have no unit."""
-    figure, axes = _axes(len(panels), width=4.6 * len(panels), height=4.6)
+def embedding(
+    panels: Mapping[str, np.ndarray], labels: np.ndarray, unlabelled: Sequence[str] = (), legend: str = "digit"
+) -> Figure:
+    """Draw points (n_samples, 2), coloured by class, one panel per entry; the axes of an embedding have no unit.
+
+    Four panels and more go in two rows; the points of the panels named in ``unlabelled`` belong to no class.
+    """
+    n_rows = 2 if len(panels) > 3 else 1
+    n_columns = -(-len(panels) // n_rows)
+    figure, axes = _axes(len(panels), width=4.6 * n_columns, height=4.6, n_rows=n_rows)
     size = 2 if len(labels) > 20_000 else 6
-    for axis, (title, points) in zip(axes, panels.items(), strict=True):
-        for index, label in enumerate(np.unique(labels)):
-            chosen = points[labels == label]
-            axis.scatter(
-                chosen[:, 0],
-                chosen[:, 1],
-                s=size,
-                linewidth=0,
-                color=CLASS_COLOURS[index % 10],
-                label=str(label),
-                rasterized=True,
-            )
-        axis.set(title=title, xticks=[], yticks=[], xlabel="embedding 1", aspect="equal")
-    axes[0].set_ylabel("embedding 2")
-    axes[-1].legend(
-        title=legend, markerscale=24 / size**0.5 / 4, bbox_to_anchor=(1, 1), loc="upper left", handletextpad=0
+    for axis, (title, points) in zip(axes, panels.items(), strict=False):
+        classes = [(None, points)] if title in unlabelled else [(c, points[labels == c]) for c in np.unique(labels)]
+        for index, (label, chosen) in enumerate(classes):
+            colour = "#7A7A7A" if label is None else CLASS_COLOURS[index % 10]
+            axis.scatter(*chosen.T, s=size, linewidth=0, color=colour, label=str(label), rasterized=True)
+        axis.set(title=title, xticks=[], yticks=[], aspect="equal")
+    for axis in axes[len(panels) :]:
+        axis.remove()
+    for axis in axes[-n_columns:]:
+        axis.set_xlabel("embedding 1")
+    for axis in axes[::n_columns]:
+        axis.set_ylabel("embedding 2")
+    axes[n_columns - 1].legend(
+        *axes[0].get_legend_handles_labels(),
+        title=legend,
+        markerscale=24 / size**0.5 / 4,
+        bbox_to_anchor=(1, 1),
+        loc="upper left",
+        handletextpad=0,
     )
     return figure
 

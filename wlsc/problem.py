@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 
+from wlsc._sparse import sparse_if_few
 from wlsc._validation import Array, check_penalty, check_problem, like
 
 #: Rows that the float64 certificates treat at a time; bounds their memory.
@@ -76,7 +77,7 @@ def weighted_l1(patches: Array, dictionary: Array, codes: Array) -> Array:
     """
     y, atoms, x = check_problem(patches, dictionary, codes)
     assert x is not None
-    return like(_weighted_l1_terms(y, atoms, x).sum(), patches)
+    return like(_weighted_l1_terms(y, atoms, x, x @ atoms).sum(), patches)
 
 
 def objective(patches: Array, dictionary: Array, codes: Array, lam: float) -> Array:
@@ -114,16 +115,19 @@ def objective(patches: Array, dictionary: Array, codes: Array, lam: float) -> Ar
 
 def objective_terms(patches: torch.Tensor, dictionary: torch.Tensor, codes: torch.Tensor, lam: float) -> torch.Tensor:
     """Objective of each sample, shape (n_samples,), of tensors and unchecked: for training loops."""
-    residual = patches - codes @ dictionary
-    return 0.5 * residual.square().sum(1) + lam * _weighted_l1_terms(patches, dictionary, codes)
+    reconstructions = sparse_if_few(codes) @ dictionary
+    error = (patches - reconstructions).square().sum(1)
+    return 0.5 * error + lam * _weighted_l1_terms(patches, dictionary, codes, reconstructions)
 
 
-def _weighted_l1_terms(patches: torch.Tensor, dictionary: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+def _weighted_l1_terms(
+    patches: torch.Tensor, dictionary: torch.Tensor, codes: torch.Tensor, reconstructions: torch.Tensor
+) -> torch.Tensor:
     # Σⱼ xⱼ‖y − aⱼ‖² = ‖y‖² Σⱼ xⱼ + Σⱼ xⱼ‖aⱼ‖² − 2 yᵀ(Ax), all of it linear in the codes
     return (
         patches.square().sum(1) * codes.sum(1)
         + codes @ dictionary.square().sum(1)
-        - 2 * (patches * (codes @ dictionary)).sum(1)
+        - 2 * (patches * reconstructions).sum(1)
     )
 
 

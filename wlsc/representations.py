@@ -16,6 +16,9 @@ from wlsc._validation import check_choice, check_count
 #: Samples that are encoded at a time by the models that give dense codes.
 _BLOCK = 8192
 
+#: Passes of NMF over the samples: all of them are made, so that no rule for stopping depends on noise.
+_NMF_PASSES = 20
+
 
 class Representation(NamedTuple):
     """What a method made of samples.
@@ -42,8 +45,8 @@ def represent(kind: str, samples: np.ndarray, n_clusters: int, seed: int, option
     ----------
     kind
         "pixels": the samples themselves; "pca"; "nmf": non-negative matrix factorisation by mini-batches; "umap";
-        "neighbour_graph": the leading eigenvectors of the graph of nearest neighbours; "landmarks": similarities to
-        the nearest centroids of k-means [1]_; "mixmate": `wlsc.models.mixmate.MixMate`.
+        "neighbour_graph": rows of the leading eigenvectors of the normalised graph of nearest neighbours, scaled to
+        length 1 [1]_; "landmarks": similarities to the nearest centroids of k-means [2]_; "mixmate": `wlsc.models.mixmate.MixMate`.
     samples
         Shape (n_samples, n_features), float32, non-negative for "nmf".
     n_clusters
@@ -61,7 +64,8 @@ def represent(kind: str, samples: np.ndarray, n_clusters: int, seed: int, option
 
     References
     ----------
-    .. [1] X. Chen, D. Cai, Large scale spectral clustering with landmark-based representation, AAAI (2011) 313–318.
+    .. [1] A. Y. Ng, M. I. Jordan, Y. Weiss, On spectral clustering: analysis and an algorithm, NeurIPS (2001).
+    .. [2] X. Chen, D. Cai, Large scale spectral clustering with landmark-based representation, AAAI (2011) 313–318.
     """
     check_choice("kind", kind, tuple(BASELINES))
     try:
@@ -116,7 +120,8 @@ def _pca(samples: np.ndarray, n_clusters: int, seed: int, n_components: int = 50
 def _nmf(samples: np.ndarray, n_clusters: int, seed: int, n_components: int = 50) -> Representation:
     from sklearn.decomposition import MiniBatchNMF
 
-    model = MiniBatchNMF(n_components, init="nndsvda", batch_size=4096, max_iter=20, random_state=seed)
+    passes = {"max_iter": _NMF_PASSES, "tol": 0, "max_no_improvement": None}
+    model = MiniBatchNMF(n_components, init="nndsvda", batch_size=4096, random_state=seed, **passes)
     codes = model.fit_transform(samples)
     return Representation(codes.astype(np.float32), model.components_.size)
 
@@ -132,17 +137,18 @@ def _umap(
 
 
 def _neighbour_graph(samples: np.ndarray, n_clusters: int, seed: int, n_neighbors: int = 10) -> Representation:
-    from scipy.sparse import csr_array
-    from sklearn.manifold import spectral_embedding
+    from scipy.sparse import csr_array, diags_array
+    from scipy.sparse.linalg import eigsh
 
     from wlsc.analysis.clustering import nearest_neighbours
 
     nearest = nearest_neighbours(samples, n_neighbors).astype(np.int32)
     rows = np.repeat(np.arange(len(samples), dtype=np.int32), n_neighbors)
     graph = csr_array((np.ones(nearest.size), (rows, nearest.ravel())), shape=(len(samples),) * 2)
-    vectors = spectral_embedding(
-        0.5 * (graph + graph.T), n_components=n_clusters, random_state=seed, drop_first=False, norm_laplacian=True
-    )
+    graph = graph + graph.T
+    scale = diags_array(graph.sum(axis=1) ** -0.5)  # every sample has neighbours
+    start = np.random.default_rng(seed).uniform(0.5, 1, len(samples))
+    _, vectors = eigsh(scale @ graph @ scale, n_clusters, which="LA", v0=start)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return Representation((vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32), vectors.size)
 

@@ -96,9 +96,10 @@ class ClosedFormTrainer:
     def step(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> StepResult:
         """Learn from one batch, shape (n_samples, n_features); ``initial_codes`` warm-start the inference."""
         codes = self.model.infer(patches, initial_codes)
-        objectives = self.model.objective(patches, codes).detach()
+        with torch.no_grad():
+            objectives = self.model.objective(patches, codes)
         batch = SufficientStatistics.of(codes, patches)
-        tallies = torch.stack([objectives.double().sum(), (codes != 0).double().sum()])
+        tallies = torch.stack([objectives.double().sum(), codes.count_nonzero().double()])
         _sum_over_processes([*batch.tensors().values(), tallies])
         n_samples = int(batch.n_samples)
         self._n_seen += n_samples

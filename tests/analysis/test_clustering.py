@@ -14,7 +14,7 @@ from scipy.sparse.linalg import svds
 from sklearn.metrics import adjusted_rand_score, mutual_info_score
 
 from wlsc.analysis import clustering
-from wlsc.analysis.clustering import class_purity, cluster_codes, clustering_scores
+from wlsc.analysis.clustering import class_purity, cluster_codes, clustering_scores, nearest_neighbours
 
 PLAIN = {"self_loops": True, "regularization": 0}
 
@@ -457,6 +457,25 @@ def test_purity_against_all_distances(monkeypatch, convert, max_distances):
         purity = class_purity(convert(values), classes, n_neighbours)
         np.testing.assert_allclose(purity, purity_by_hand(values, classes, n_neighbours))
     assert 0.3 < purity.mean() < 1
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array])
+def test_neighbours_of_some_samples_are_theirs_among_all(convert):
+    values, classes, _ = planted_codes(noise=2.0)
+    queries = np.random.default_rng(0).permutation(len(values))[:7]
+    nearest = nearest_neighbours(convert(values), 3, queries)
+    distances = np.linalg.norm(values[queries, None] - values, axis=2)
+    distances[np.arange(7), queries] = np.inf
+    np.testing.assert_array_equal(nearest, np.argsort(distances, axis=1, kind="stable")[:, :3])
+    np.testing.assert_allclose(
+        class_purity(convert(values), classes, 5, queries), class_purity(values, classes, 5)[queries]
+    )
+
+
+@pytest.mark.parametrize("queries", [[[0, 1]], [0.5], [-1], [5]])
+def test_queries_must_be_rows(queries):
+    with pytest.raises(ValueError, match=r"queries must be rows of values, integers in 0 … 4, got"):
+        nearest_neighbours(np.eye(5), 2, queries)
 
 
 def test_a_sample_is_not_its_own_neighbour_even_if_it_has_copies():

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 
 import torch
 
+from wlsc._sparse import sparse_if_few
 from wlsc._validation import check_choice, check_count, check_penalty
 from wlsc.dictionary import SufficientStatistics
 from wlsc.inference.unrolled import spectral_step_size
@@ -89,7 +90,7 @@ class UnrolledAutoencoder(torch.nn.Module, ABC):
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Reconstructions Ax, shape (n_samples, n_features)."""
-        return codes @ self.dictionary
+        return sparse_if_few(codes) @ self.dictionary
 
     def forward(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Reconstruction and codes of ``patches`` (n_samples, n_features)."""

@@ -1,0 +1,19 @@
+"""Products with codes that are mostly zero."""
+
+from __future__ import annotations
+
+import torch
+
+#: Share of non-zero codes below which a sparse product is the faster one.
+_FEW = 0.05
+
+
+def sparse_if_few(codes: torch.Tensor) -> torch.Tensor:
+    """Codes (n_samples, n_atoms) as a sparse COO tensor if few of them are not zero; as they are otherwise.
+
+    On a GPU, in half precision, and where a gradient is asked for, they stay as they are.
+    """
+    wanted = torch.is_grad_enabled() and codes.requires_grad
+    if not codes.is_cpu or codes.is_sparse or wanted or codes.dtype not in (torch.float32, torch.float64):
+        return codes
+    return codes.to_sparse() if int(codes.count_nonzero()) < _FEW * codes.numel() else codes
