@@ -35,7 +35,7 @@ OUT = f"_build/{PROFILE}"
 PAGES = list_pages(Path("book/_toc.yml"))
 NOTEBOOKS = {page: read_notebook(Path(f"book/{page}.md")) for page in PAGES if is_notebook(Path(f"book/{page}.md"))}
 PLAIN = [f"book/{page}.md" for page in PAGES if page not in NOTEBOOKS]
-SHARED = [*Path("book/_static").iterdir(), *Path("book/_ext").glob("*.py")]
+SHARED = [*(path for path in Path("book/_static").rglob("*") if path.is_file()), *Path("book/_ext").glob("*.py")]
 DATA = [*Path("data").rglob("*.toml"), *Path("data").rglob("*.csv")]
 
 #: What was asked for on the command line; what is not keeps the defaults of configurations and notebooks.
@@ -194,6 +194,7 @@ rule build:
         cp -r {{input.pages}} {{input.notebooks}} book/_static {OUT}/figures {OUT}/src
         NO_COLOR=1 jupyter-book build {OUT}/src --config _config.yml --path-output {OUT}/site -W -n --keep-going \\
             >{{log}} 2>&1 || {{{{ grep -E "WARNING|ERROR" {{log}} >&2 || cat {{log}} >&2; exit 1; }}}}
+        if [ -d {OUT}/explorers ]; then cp -r {OUT}/explorers {OUT}/site/_build/html/; fi
         rm -rf {OUT}/html
         mv {OUT}/site/_build/html {OUT}/html
         rm -rf {OUT}/site

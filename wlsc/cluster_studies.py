@@ -267,6 +267,28 @@ def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measuremen
     return _load(path, cell)
 
 
+def encode(study: Study, cell: Cell) -> tuple[np.ndarray, Any]:
+    """Dictionary and codes of a cell whose method is a model of this package, computed again with the same numbers.
+
+    Returns
+    -------
+    dictionary : ndarray
+        Shape (n_atoms, n_features).
+    codes : scipy.sparse.csr_array
+        Shape (n_samples, n_atoms).
+
+    Raises
+    ------
+    ValueError
+        If the method is a baseline.
+    """
+    spec, options = study.methods[cell.method], _options(study, cell)
+    check_choice("kind of the cell's method", spec.kind, tuple(_MODELS))
+    samples, _ = _load_samples(study, cell.variation)
+    model = _trained(study, spec.kind, samples, options, cell.seed, False)
+    return model.dictionary.detach().numpy(), _codes(model, samples, options)
+
+
 def measure_all(study: Study) -> list[Measurement]:
     """Measure all cells of a study, or find what was measured, with a bar of its progress."""
     from tqdm import tqdm

@@ -227,7 +227,9 @@ def embedding(
         classes = [(None, points)] if title in unlabelled else [(c, points[labels == c]) for c in np.unique(labels)]
         for index, (label, chosen) in enumerate(classes):
             colour = "#7A7A7A" if label is None else CLASS_COLOURS[index % 10]
-            axis.scatter(*chosen.T, s=size, linewidth=0, color=colour, label=str(label), rasterized=True)
+            axis.scatter(
+                chosen[:, 0], chosen[:, 1], s=size, linewidth=0, color=colour, label=str(label), rasterized=True
+            )
         axis.set(title=title, xticks=[], yticks=[], aspect="equal")
     for axis in axes[len(panels) :]:
         axis.remove()

@@ -46,7 +46,8 @@ def represent(kind: str, samples: np.ndarray, n_clusters: int, seed: int, option
     kind
         "pixels": the samples themselves; "pca"; "nmf": non-negative matrix factorisation by mini-batches; "umap";
         "neighbour_graph": rows of the leading eigenvectors of the normalised graph of nearest neighbours, scaled to
-        length 1 [1]_; "landmarks": similarities to the nearest centroids of k-means [2]_; "mixmate": `wlsc.models.mixmate.MixMate`.
+        length 1 [1]_; "landmarks": similarities to the nearest centroids of k-means [2]_; "mixmate":
+        `wlsc.models.mixmate.MixMate`.
     samples
         Shape (n_samples, n_features), float32, non-negative for "nmf".
     n_clusters
@@ -55,7 +56,7 @@ def represent(kind: str, samples: np.ndarray, n_clusters: int, seed: int, option
         Of all that is random.
     options
         Of the kind: "n_components" ("pca", "nmf", "umap"), "n_neighbors" ("neighbour_graph", "umap"), "n_landmarks",
-        "n_nearest" ("landmarks"), "n_epochs", "lam" ("mixmate").
+        "n_nearest" ("landmarks"), "n_epochs", "start", "scale" of the samples ("mixmate").
 
     Raises
     ------
@@ -170,19 +171,19 @@ def _landmarks(
 
 
 def _mixmate(
-    samples: np.ndarray, n_clusters: int, seed: int, n_epochs: int = 10, n_atoms: int = 50, lam: float = 0.75
+    samples: np.ndarray, n_clusters: int, seed: int, n_epochs: int = 10, start: str = "subspaces", scale: float = 1.0
 ) -> Representation:
     from scipy.sparse import csr_array
 
     from wlsc.models.mixmate import MixMate
 
     generator = torch.Generator().manual_seed(seed)
-    model = MixMate(samples.shape[1], n_clusters, n_atoms, lam, generator=generator)
-    images = torch.as_tensor(samples)
-    model.initialize(images, generator)
+    model = MixMate(samples.shape[1], n_clusters, generator=generator)
+    images = scale * torch.as_tensor(samples)
+    model.initialize(images, generator, start)
     model.fit(images, n_epochs=n_epochs, seed=seed)
     codes = csr_array(model.codes(images).numpy())
-    return Representation(codes, n_clusters * n_atoms * samples.shape[1], model.predict(images).numpy())
+    return Representation(codes, model.dictionary.numel(), model.predict(images).numpy())
 
 
 BASELINES: Mapping[str, Callable[..., Representation]] = {

@@ -56,7 +56,7 @@ def save_figure(
     SavedFigure
         Shows itself at the end of a notebook's cell.
     """
-    folder = _folder("figures", profile)
+    folder = output_folder("figures", profile)
     path = folder / f"{name}{suffix}"
     with replaced(path) as temporary:
         plots.save(figure, temporary)
@@ -71,7 +71,7 @@ def save_figure(
 
 def save_claims(name: str, profile: str, claims: Mapping[str, Any]) -> None:
     """Save what a chapter found as ``name``.json, for other chapters and for readers."""
-    write_text(_folder("claims", profile) / f"{name}.json", json.dumps(claims, indent=1) + "\n")
+    write_text(output_folder("claims", profile) / f"{name}.json", json.dumps(claims, indent=1) + "\n")
 
 
 def load_claims(name: str, profile: str) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def load_claims(name: str, profile: str) -> dict[str, Any]:
     ValueError
         If that chapter has not been run in this profile.
     """
-    path = _folder("claims", profile) / f"{name}.json"
+    path = output_folder("claims", profile) / f"{name}.json"
     if not path.exists():
         raise ValueError(f"claims must have been saved by the chapter {name} before, got no file {path}")
     return json.loads(path.read_text(encoding="utf-8"))
@@ -102,7 +102,8 @@ def load_result(name: str, folder: Path = Path("../results")) -> dict[str, Any] 
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def _folder(kind: str, profile: str) -> Path:
+def output_folder(kind: str, profile: str) -> Path:
+    """Folder of a profile's "figures", "claims" or "explorers", made if it is missing."""
     named = os.environ.get(f"WLSC_{kind.upper()}_DIR")
     folder = Path(named) if named else build_folder() / profile / kind
     folder.mkdir(parents=True, exist_ok=True)

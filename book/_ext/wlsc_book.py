@@ -149,6 +149,8 @@ def mend_page(
 ) -> None:
     """Repair what the theme and the extensions get wrong in a page."""
     context["body"] = mend_body(context.get("body") or "")
+    for kind in ("script_files", "css_files"):  # Jupyter Book loads all of _static everywhere; explorers name their own
+        context[kind] = [file for file in context[kind] if not str(file.filename).startswith("_static/explorers/")]
     if not app.config.ogp_site_url:  # the address of the page is not known then, and a relative one is none
         context["metatags"] = re.sub(r'<meta property="og:url"[^>]*>\s*', "", context.get("metatags") or "")
 

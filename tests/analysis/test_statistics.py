@@ -5,8 +5,7 @@ from itertools import chain, combinations, product
 import numpy as np
 import pytest
 from scipy.optimize import linprog
-from scipy.stats import binom, binomtest, chisquare
-from scipy.stats import t as student
+from scipy.stats import binom, binomtest, chisquare, ttest_1samp
 
 from wlsc.analysis.statistics import (
     Bootstrap,
@@ -166,11 +165,22 @@ def test_coverage_is_at_least_nominal_where_units_vary_as_much_as_runs():
     assert hits >= binom.ppf(1e-3, n_simulations, 0.95)
 
 
-def test_coverage_of_runs_alone_is_that_of_a_normal_interval_with_the_variance_of_the_sample():
+def test_expanded_intervals_of_runs_alone_have_the_coverage_that_they_say():
     n_simulations, n_runs = 300, 15
     hits = coverage(n_runs, 1, between=1, within=0, n_simulations=n_simulations, resample_units=False)
-    expected = 1 - 2 * student.sf(1.96 * np.sqrt(1 - 1 / n_runs), n_runs - 1)
-    assert binom.ppf(1e-3, n_simulations, expected) <= hits <= binom.ppf(1 - 1e-3, n_simulations, expected)
+    assert binom.ppf(1e-3, n_simulations, 0.95) <= hits <= binom.ppf(1 - 1e-3, n_simulations, 0.95)
+
+
+def test_expanded_interval_of_normal_resamples_is_student_s():
+    rng = np.random.default_rng(9)
+    values = rng.normal(size=6)
+    resamples = values.mean() + values.std() / np.sqrt(6) * rng.normal(size=400_000)  # what resampling would tend to
+    boot = Bootstrap(values.mean(), resamples, n_runs=6)
+    exact = ttest_1samp(values, 0)
+    np.testing.assert_allclose(boot.interval(), exact.confidence_interval(0.95), atol=0.02)
+    np.testing.assert_allclose(boot.p_value(), exact.pvalue, atol=0.01)
+    ends = boot.interval(0.9)
+    np.testing.assert_allclose([boot.p_value(end) for end in ends], 0.1, atol=1e-3)
 
 
 def test_same_seed_same_resamples():

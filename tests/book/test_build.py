@@ -38,7 +38,7 @@ def test_an_executed_notebook_holds_no_path_of_this_machine(quick_book, chapter)
 @pytest.fixture
 def copy(quick_book: Path, tmp_path: Path) -> Path:
     """What Snakemake looks at, its times kept, in a place where it can be changed."""
-    folders = ("book", "data", "wlsc", ".snakemake/metadata", *(f"_build/quick/{name}" for name in BUILT))
+    folders = ("book", "data", "results", "wlsc", ".snakemake/metadata", *(f"_build/quick/{name}" for name in BUILT))
     for name in folders:
         shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "_build/quick/html").mkdir()
@@ -96,12 +96,14 @@ def test_an_edited_model_trains_what_uses_it(copy):
 
 
 def test_an_edited_configuration_trains_and_runs_what_reads_it(copy):
-    append(copy / "book" / "experiments" / "quick" / "digits_wlsc.toml", "\n# A comment.\n")
-    assert planned(copy) == {"train digits_wlsc", "execute figure_1b", "execute start", "build"}
+    append(copy / "book" / "experiments" / "quick" / "natural_wlsc.toml", "\n# A comment.\n")
+    assert planned(copy) == {"train natural_wlsc", "execute natural_images", "build"}
 
 
 def test_an_edited_study_is_done_again_with_its_chapter(copy):
     append(copy / "book" / "studies" / "quick" / "figure_1a.toml", "\n# A comment.\n")
     assert planned(copy) == {"study figure_1a", "execute figure_1a", "execute start", "build"}
+    append(copy / "results" / "benchmarks" / "training.json", "\n")
+    assert planned(copy) == {"study figure_1a", "execute figure_1a", "execute start", "execute speed", "build"}
     append(copy / "wlsc" / "analysis" / "gabor.py", "\n# A comment.\n")
     assert {job for job in planned(copy) if job.startswith(("train", "study"))} == {"study figure_1a"}

@@ -75,13 +75,23 @@ class Bootstrap:
         The statistic of the data themselves: a number, or (n_values,).
     resamples
         (n_resamples,) or (n_resamples, n_values), the statistic of each resample.
+    n_runs
+        Number of training runs that were resampled, if intervals shall be expanded for it: with few runs percentiles
+        are too narrow, as a normal interval with the variance of the sample is, and the tails are taken further out,
+        to where those of Student's t distribution would be [1]_.
+
+    References
+    ----------
+    .. [1] T. C. Hesterberg, What teachers should know about the bootstrap: resampling in the undergraduate statistics
+       curriculum, The American Statistician 69 (2015) 371–386, §4.
     """
 
     estimate: np.float64 | np.ndarray
     resamples: np.ndarray
+    n_runs: int | None = None
 
     def interval(self, level: float = 0.95) -> tuple[Any, Any]:
-        """Return the ends of the percentile interval, the (1 ± level) / 2 quantiles of the resamples.
+        """Return the ends of the percentile interval: the (1 ± level) / 2 quantiles of the resamples, or expanded ones.
 
         Both are numbers, or (n_values,).
 
@@ -91,14 +101,20 @@ class Bootstrap:
             If the level does not lie between 0 and 1.
         """
         _check_level(level)
-        low, high = np.quantile(self.resamples, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        tail = (1 - level) / 2
+        if self.n_runs is not None and self.n_runs > 1:
+            from scipy.stats import norm, t
+
+            tail = norm.sf(t.isf(tail, self.n_runs - 1) * np.sqrt(self.n_runs / (self.n_runs - 1)))
+        low, high = np.quantile(self.resamples, [tail, 1 - tail], axis=0)
         return low, high
 
     def p_value(self, null: float = 0.0) -> Any:
         """Return the two-sided p-value of ``null``, a number or (n_values,), by inversion of the percentile interval.
 
         With B resamples t*, p = min(1, 2 (1 + min(#{t* ≤ null}, #{t* ≥ null})) / (B + 1)): the data count as one
-        resample, so that p is never 0.
+        resample, so that p is never 0. Where intervals are expanded, p is the level of the expanded one that ends at
+        ``null``.
 
         References
         ----------
@@ -106,7 +122,12 @@ class Bootstrap:
         """
         below = (self.resamples <= null).sum(axis=0)
         above = (self.resamples >= null).sum(axis=0)
-        return np.minimum(1.0, 2 * (1 + np.minimum(below, above)) / (len(self.resamples) + 1))
+        tail = np.minimum(0.5, (1 + np.minimum(below, above)) / (len(self.resamples) + 1))
+        if self.n_runs is not None and self.n_runs > 1:
+            from scipy.stats import norm, t
+
+            tail = t.sf(norm.isf(tail) * np.sqrt((self.n_runs - 1) / self.n_runs), self.n_runs - 1)
+        return 2 * tail
 
 
 def hierarchical_bootstrap(
@@ -123,9 +144,10 @@ def hierarchical_bootstrap(
     Every resample draws as many runs, and as many units of each drawn run, as there are, with replacement; a run
     drawn twice has its units drawn twice.
 
-    For the mean of R runs of n units, the expected bootstrap variance is 1 − 1/R + w (1 − 1/n) times the true one,
-    with w the share of the variance of a run's mean that is due to its units: conservative if units vary, a little
-    narrow if w is small and runs are few. Drawing runs alone gives 1 − 1/R for every w.
+    For the mean of R runs of n units, the expected variance of the resamples is 1 − 1/R + w (1 − 1/n) times the true
+    one, with w the share of the variance of a run's mean that is due to its units: conservative if units vary, a little
+    narrow if w is small and runs are few. Drawing runs alone gives 1 − 1/R for every w. Intervals of the result are
+    expanded for the number of runs, so that they hold the mean at least as often as they say.
 
     Parameters
     ----------
@@ -176,7 +198,7 @@ def hierarchical_bootstrap(
         if within:
             drawn = _Models({name: [_resample(run, for_units) for run in runs] for name, runs in drawn.items()})
         resamples.append(_evaluate(statistic, drawn, None if cells is None else _resample(cells, for_cells)))
-    return Bootstrap(estimate, np.array(resamples))
+    return Bootstrap(estimate, np.array(resamples), min(map(len, models.values())))
 
 
 class _Models(dict[str, list[np.ndarray]]):

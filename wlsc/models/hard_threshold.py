@@ -49,7 +49,8 @@ class HardThresholdAutoencoder(UnitNormAutoencoder):
 
     def relaxed(self) -> SparseCodingAutoencoder:
         """ℓ1 sparse coding from the same atoms, at √(2λ): on one atom alone, both keep the same values from zero."""
-        relaxed = SparseCodingAutoencoder(*self.dictionary.shape[::-1], math.sqrt(2 * self.lam))
+        n_atoms, n_features = self.dictionary.shape
+        relaxed = SparseCodingAutoencoder(n_features, n_atoms, math.sqrt(2 * self.lam))
         relaxed.to(self.dictionary).set_dictionary(self.dictionary)
         return relaxed
 

@@ -15,6 +15,9 @@
   /* Duality gap at which a code counts as exact, as a share of the scale of the problem. */
   const TOLERANCE = 1e-10;
 
+  /* Weight that counts as zero when its atom is on the way out. */
+  const ZERO = 1e-14;
+
   /** Inner products of all atoms, nAtoms · nAtoms; `atoms` holds one atom after the other. */
   explorers.gramMatrix = function (atoms, nAtoms) {
     const nFeatures = atoms.length / nAtoms;
@@ -55,27 +58,31 @@
     if (start) {
       start.forEach((weight, atom) => weight > 0 && face.join(atom, weight));
     } else {
-      face.join(smallest(n, (j) => gram[j * n + j] / 2 - linear[j]), 1);
+      face.join(
+        smallest(n, (j) => gram[j * n + j] / 2 - linear[j]),
+        1,
+      );
     }
+    let lowest = Infinity;
     for (;;) {
       face.descend();
       const gradient = face.gradient();
       const steepest = smallest(n, (j) => gradient[j]);
       const gap = face.mean(gradient) - gradient[steepest];
-      if (gap <= tolerance || face.atoms.includes(steepest)) {
+      const objective = (face.mean(gradient) - face.mean(linear)) / 2;
+      /* Without descent, or with an atom that has joined already, rounding has the last word. */
+      if (gap <= tolerance || objective >= lowest || face.atoms.includes(steepest)) {
         return { code: face.code(), gap: Math.max(gap, 0) };
       }
+      lowest = objective;
       face.join(steepest, 0);
-      if (!face.improves()) {
-        return { code: face.code(), gap };
-      }
     }
   };
 
   /** Atoms in use with their weights, and the Cholesky factor of G + unit · 11ᵀ on them (Σx = 1 makes the two alike). */
   class Face {
     constructor(gram, linear, unit) {
-      Object.assign(this, { gram, linear, unit, atoms: [], weights: [], rows: [], objective: Infinity });
+      Object.assign(this, { gram, linear, unit, atoms: [], weights: [], rows: [] });
     }
 
     join(atom, weight) {
@@ -133,16 +140,13 @@
     descend() {
       for (;;) {
         const target = this.minimum();
-        const leaving = target.findIndex((weight) => weight < 0);
-        if (leaving < 0) {
+        if (target.every((weight) => weight >= 0)) {
           this.weights = Array.from(target);
           return;
         }
-        const step = Math.min(
-          ...this.weights.map((weight, i) => (target[i] < 0 ? weight / (weight - target[i]) : 1)),
-        );
+        const step = Math.min(...this.weights.map((weight, i) => (target[i] < 0 ? weight / (weight - target[i]) : 1)));
         this.weights = this.weights.map((weight, i) => weight + step * (target[i] - weight));
-        const out = this.weights.map((weight, i) => target[i] < 0 && weight <= 1e-15);
+        const out = this.weights.map((weight, i) => target[i] < 0 && weight <= ZERO);
         this.atoms = this.atoms.filter((_, i) => !out[i]);
         this.weights = this.weights.filter((_, i) => !out[i]);
         this.factorize(out.indexOf(true));
@@ -164,13 +168,6 @@
 
     mean(values) {
       return this.atoms.reduce((total, atom, i) => total + this.weights[i] * values[atom], 0);
-    }
-
-    /** Tell whether the objective has fallen since it was last asked for: where it has not, rounding has the last word. */
-    improves() {
-      const before = this.objective;
-      this.objective = (this.mean(this.gradient()) - this.mean(this.linear)) / 2;
-      return this.objective < before;
     }
 
     code() {

@@ -1,0 +1,220 @@
+/* Draw a digit: its exact code over a learned dictionary, as one draws. */
+(function (explorers) {
+  "use strict";
+
+  /* λ runs over powers of ten between these exponents. */
+  const EXPONENTS = [-3, 2];
+
+  /* Active atoms that are listed; a small λ may use dozens. */
+  const N_SHOWN = 12;
+
+  explorers.draw = function (data) {
+    const drawing = new Drawing(data);
+    return { content: drawing.content, state: drawing };
+  };
+
+  class Drawing {
+    constructor({ dictionary, examples, labels, lam, unit_norm: unitNorm }) {
+      this.atoms = dictionary.flat();
+      this.nAtoms = dictionary.nRows;
+      this.rows = dictionary.rows();
+      this.white = this.atoms.reduce((high, value) => Math.max(high, value), 0);
+      this.side = Math.round(Math.sqrt(dictionary.nColumns));
+      this.ink = new Float64Array(dictionary.nColumns);
+      this.lam = lam;
+      this.unitNorm = unitNorm;
+      this.pen = [this.side / 2, this.side / 2];
+      this.isDown = false;
+      this.build(examples, labels);
+      this.clear();
+    }
+
+    build(examples, labels) {
+      const { element, labelled, picture } = explorers;
+      this.canvas = element("canvas", {
+        class: "wlsc-picture",
+        tabindex: 0,
+        role: "application",
+        "aria-label": `Drawing area of ${this.side} by ${this.side} pixels. Arrow keys move the pen, space lowers and lifts it.`,
+        onpointerdown: (event) => event.button === 0 && this.press(event),
+        onpointermove: (event) => event.buttons & 1 && this.drag(event),
+        onkeydown: (event) => this.key(event),
+      });
+      this.cursor = element("span", { class: "wlsc-pen", "aria-hidden": "true" });
+      this.reconstruction = picture("Reconstruction from the active atoms");
+      this.list = new explorers.AtomList(N_SHOWN);
+      this.numbers = new explorers.Numbers();
+      this.output = element("span", { class: "wlsc-value", "aria-hidden": "true" });
+      const slider = element("input", {
+        type: "range",
+        min: EXPONENTS[0],
+        max: EXPONENTS[1],
+        step: 0.05,
+        value: Math.log10(this.lam),
+        oninput: () => this.setPenalty(10 ** Number(slider.value), slider),
+      });
+      this.setPenalty(this.lam, slider);
+      const buttons = labels.map((label, index) =>
+        element(
+          "button",
+          {
+            type: "button",
+            "aria-label": `Load an example of ${label}`,
+            onclick: () => this.load(examples.row(index)),
+          },
+          String(label),
+        ),
+      );
+      this.content = [
+        element(
+          "div",
+          { class: "wlsc-columns" },
+          element(
+            "div",
+            { class: "wlsc-panel" },
+            element("p", { class: "wlsc-heading" }, "Draw here"),
+            element("div", { class: "wlsc-drawing" }, this.canvas, this.cursor),
+            element("button", { type: "button", onclick: () => this.clear() }, "Clear"),
+          ),
+          element(
+            "div",
+            { class: "wlsc-panel" },
+            element("p", { class: "wlsc-heading" }, "Reconstruction"),
+            this.reconstruction,
+          ),
+          element(
+            "div",
+            { class: "wlsc-panel wlsc-wide" },
+            element("p", { class: "wlsc-heading" }, "Active atoms"),
+            this.list.list,
+          ),
+        ),
+        element(
+          "div",
+          { class: "wlsc-buttons", role: "group", "aria-label": "Example digits" },
+          "or load an example",
+          ...buttons,
+        ),
+        labelled("penalty λ", slider, this.output),
+        ...this.numbers.content,
+      ];
+    }
+
+    setPenalty(lam, slider) {
+      this.lam = lam;
+      this.output.textContent = explorers.digits(lam);
+      slider.setAttribute("aria-valuetext", explorers.digits(lam));
+      this.changed();
+    }
+
+    clear() {
+      this.load(new Float64Array(this.ink.length));
+    }
+
+    load(pixels) {
+      this.ink.set(pixels);
+      this.code = undefined; // another digit: what was active before is no better than any other start
+      this.changed();
+    }
+
+    press(event) {
+      this.canvas.setPointerCapture(event.pointerId);
+      this.canvas.focus({ preventScroll: true });
+      event.preventDefault();
+      this.pen = this.under(event);
+      this.stroke(this.pen);
+    }
+
+    drag(event) {
+      this.stroke(this.under(event));
+    }
+
+    /** Place of a pointer in pixels of the digit. */
+    under(event) {
+      return explorers.place(event, this.canvas).map((share) => share * this.side);
+    }
+
+    key(event) {
+      const step = explorers.arrow(event.key);
+      if (event.key === " ") {
+        this.isDown = !this.isDown;
+        this.stroke(this.pen, this.isDown);
+      } else if (step) {
+        const inside = (value) => Math.min(Math.max(value, 0.5), this.side - 0.5);
+        const target = this.pen.map((value, axis) => inside(Math.floor(value) + 0.5 + step[axis]));
+        this.stroke(target, this.isDown);
+      } else {
+        return;
+      }
+      event.preventDefault();
+    }
+
+    /** Move the pen in a straight line; with ink if it is down. */
+    stroke(target, withInk = true) {
+      const distance = Math.hypot(target[0] - this.pen[0], target[1] - this.pen[1]);
+      const nSteps = Math.max(1, Math.ceil(4 * distance));
+      for (let step = 1; withInk && step <= nSteps; step++) {
+        this.blot(this.pen.map((from, axis) => from + ((target[axis] - from) * step) / nSteps));
+      }
+      this.pen = target;
+      this.changed();
+    }
+
+    /** A dot with a soft edge, about as thick as the strokes of the digits. */
+    blot([x, y]) {
+      const core = 0.15 + this.side / 50;
+      this.ink.forEach((value, pixel) => {
+        const distance = Math.hypot((pixel % this.side) + 0.5 - x, Math.floor(pixel / this.side) + 0.5 - y);
+        this.ink[pixel] = Math.max(value, Math.min(1, (core + 0.9 - distance) / 0.9));
+      });
+    }
+
+    /** Many strokes may come between two pictures of the screen: the code is computed once for each picture. */
+    changed() {
+      this.isWaiting = this.isWaiting || Boolean(requestAnimationFrame(() => this.update()));
+    }
+
+    update() {
+      this.isWaiting = false;
+      this.solve();
+      explorers.paint(this.canvas, this.ink, 0, 1);
+      this.cursor.style.left = `${(100 * this.pen[0]) / this.side}%`;
+      this.cursor.style.top = `${(100 * this.pen[1]) / this.side}%`;
+      this.cursor.classList.toggle("wlsc-down", this.isDown);
+      this.show();
+    }
+
+    solve() {
+      const length = Math.hypot(...this.ink);
+      this.isBlank = length === 0;
+      this.patch = this.ink.map((value) => (this.unitNorm && !this.isBlank ? value / length : value));
+      if (!this.isBlank) {
+        this.gram ??= explorers.gramMatrix(this.atoms, this.nAtoms); // when it is first needed: it may take a moment
+        const linear = explorers.linearTerm(this.atoms, this.gram, this.patch, this.lam);
+        this.code = explorers.solveSimplex(this.gram, linear, this.code).code;
+      }
+    }
+
+    show() {
+      const code = this.isBlank ? [] : Array.from(this.code);
+      const active = code.flatMap((weight, atom) => (weight > 0 ? [[atom, weight, this.rows[atom]]] : []));
+      const picture = this.patch.map((_, pixel) =>
+        active.reduce((total, [, weight, row]) => total + weight * row[pixel], 0),
+      );
+      const brightest = this.unitNorm ? this.patch.reduce((high, value) => Math.max(high, value), 0) : 1;
+      explorers.paint(this.reconstruction, picture, 0, brightest);
+      this.list.show(active, this.white);
+      if (this.isBlank) {
+        this.numbers.say("Nothing is drawn yet.");
+        return;
+      }
+      const total = (values) => values.reduce((sum, value) => sum + value * value, 0);
+      const error = total(this.patch.map((value, pixel) => value - picture[pixel])) / total(this.patch);
+      const heaviest = active.reduce((best, entry) => (entry[1] > best[1] ? entry : best));
+      this.numbers.say(
+        `${active.length} of ${this.nAtoms} atoms active, the heaviest with weight ${heaviest[1].toFixed(3)}; ` +
+          `${(100 * error).toFixed(1)} % of the squared length is not reconstructed.`,
+      );
+    }
+  }
+})((window.wlscExplorers = window.wlscExplorers || {}));
