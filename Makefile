@@ -1,4 +1,5 @@
-# make book: the environment, every notebook in the quick profile, the site.   make full: the same on all data.
+# make book: the environment, every notebook in the quick profile, the site.   make full: the same on all data; the
+# verdicts are kept in results/claims.
 # Other settings: make full SETTINGS="device=cuda seed=1"
 
 PYTHON ?= python3
@@ -19,6 +20,7 @@ book: .venv/book
 
 full: .venv/book
 	@$(SNAKEMAKE) profile=full $(SETTINGS)
+	@mkdir -p results/claims && cp _build/full/claims/1?.json results/claims
 	@$(BIN)/wlsc times _build/full
 
 test: .venv/test book lint

@@ -10,6 +10,10 @@ of its own.
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from itertools import pairwise
 from typing import Any
@@ -20,13 +24,16 @@ from _measure import main, measured_in_process, peak_memory, spread
 
 import wlsc
 from wlsc.dictionary import initialize_dictionary
-from wlsc.models import WLSCAutoencoder
+from wlsc.models import SparseCodingAutoencoder, WLSCAutoencoder
 from wlsc.training import ClosedFormTrainer, UnrolledTrainer, train
 
 CLASSES, N_ATOMS, LAM = (0, 3, 4, 6, 7), 500, 0.5
 N_LAYERS, UNROLLED_BATCH = 100, 256
 CLOSED_FORM_BATCH = 2048
 REPEATS = 5
+
+#: The l1 problem on which scikit-learn is a peer: atoms, λ, samples per step.
+N_L1_ATOMS, L1_LAM, L1_BATCH = 196, 1.0, 1000
 
 
 def load() -> np.ndarray:
@@ -108,6 +115,75 @@ def one_pass(n_samples: int, n_atoms: int) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start}
 
 
+def among_processes(n_processes: int) -> float:
+    """Seconds of one pass by so many processes of one thread each, which sum their statistics with gloo."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    print(f"among_processes({n_processes})", file=sys.stderr, flush=True)
+    done = subprocess.run(
+        [*command, __file__, "--worker"], stdout=subprocess.PIPE, text=True, check=True, env=environment
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def work() -> None:
+    """Be one of the processes of `among_processes`; the first one says how long the pass took."""
+    torch.distributed.init_process_group("gloo")
+    torch.set_num_threads(1)
+    digits = load()
+    for part in (digits[:4096], digits):  # the first one compiles what is compiled
+        model = started(digits, 0, n_layers=1)
+        torch.distributed.barrier()
+        start = time.perf_counter()
+        train(ClosedFormTrainer(model), part, 1, CLOSED_FORM_BATCH, 0)
+        seconds = time.perf_counter() - start
+    if torch.distributed.get_rank() == 0:
+        print(json.dumps(seconds))
+    torch.distributed.destroy_process_group()
+
+
+def l1_problem() -> tuple[np.ndarray, np.ndarray]:
+    """Whitened patches, and first atoms of length 1 from among them."""
+    patches = wlsc.load_patches("photographs", 12, 20_000, seed=0, min_variance=0.1)
+    atoms = initialize_dictionary(patches, N_L1_ATOMS, torch.Generator().manual_seed(0)).numpy()
+    return patches, atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
+
+
+def l1_objective(dictionary: np.ndarray, patches: np.ndarray) -> float:
+    model = SparseCodingAutoencoder(patches.shape[1], N_L1_ATOMS, L1_LAM)
+    model.set_dictionary(torch.as_tensor(dictionary))
+    samples = torch.as_tensor(patches)
+    return float(model.objective(samples, model.infer(samples)).mean().detach())
+
+
+@measured_in_process
+def l1_closed_form() -> dict[str, Any]:
+    """One pass of l1 sparse coding by this package."""
+    patches, atoms = l1_problem()
+    for part in (patches[:1024], patches):  # the first one compiles what is compiled
+        model = SparseCodingAutoencoder(patches.shape[1], N_L1_ATOMS, L1_LAM)
+        model.set_dictionary(torch.as_tensor(atoms))
+        start = time.perf_counter()
+        train(ClosedFormTrainer(model), part, 1, L1_BATCH, 0)
+        seconds = time.perf_counter() - start
+    return {"seconds": seconds, "objective": l1_objective(model.dictionary.detach().numpy(), patches)}
+
+
+@measured_in_process
+def l1_scikit_learn() -> dict[str, Any]:
+    """The same pass from the same atoms by scikit-learn's MiniBatchDictionaryLearning."""
+    from sklearn.decomposition import MiniBatchDictionaryLearning
+
+    patches, atoms = l1_problem()
+    options = {"fit_algorithm": "lars", "n_jobs": torch.get_num_threads(), "max_no_improvement": None, "tol": 0}
+    model = MiniBatchDictionaryLearning(
+        N_L1_ATOMS, alpha=L1_LAM, batch_size=L1_BATCH, max_iter=1, dict_init=atoms, random_state=0, **options
+    )
+    start = time.perf_counter()
+    model.fit(patches)
+    return {"seconds": time.perf_counter() - start, "objective": l1_objective(model.components_, patches)}
+
+
 def time_to(target: float, run: dict[str, Any]) -> float:
     """First time stamp at which the objective is at or below the target."""
     reached = [seconds for seconds, value in zip(run["seconds"], run["objectives"], strict=True) if value <= target]
@@ -125,6 +201,8 @@ def measure() -> dict[str, Any]:
     monotone = [all(b <= a for a, b in pairwise(run["objectives"])) for run in ours]
     sizes = {str(n): [one_pass(n, N_ATOMS)["seconds"] for _ in range(3)] for n in (8_000, 16_000, 32_000, 64_000)}
     atoms = {str(m): [one_pass(16_000, m)["seconds"] for _ in range(3)] for m in (125, 250, 500, 1_000)}
+    processes = {str(n): [among_processes(n) for _ in range(3)] for n in (1, 2)}
+    l1 = {"closed_form": l1_closed_form(), "scikit_learn": l1_scikit_learn()}
     return {
         "problem": {"data": "mnist", "classes": list(CLASSES), "n_atoms": N_ATOMS, "lam": LAM},
         "unrolled": paper | {"n_layers": N_LAYERS, "batch_size": UNROLLED_BATCH, "epochs": 1},
@@ -140,9 +218,14 @@ def measure() -> dict[str, Any]:
         "target": target,
         "times_sooner": spread([paper["seconds"] / seconds for seconds in times]),
         "seconds_of_one_pass_by_n_samples": {n: spread(seconds) for n, seconds in sizes.items()},
+        "seconds_of_one_pass_by_n_processes": {n: spread(seconds) for n, seconds in processes.items()},
+        "l1": l1 | {"n_atoms": N_L1_ATOMS, "lam": L1_LAM, "batch_size": L1_BATCH},
         "seconds_of_one_pass_by_n_atoms": {m: spread(seconds) for m, seconds in atoms.items()},
     }
 
 
 if __name__ == "__main__":
-    main("training", measure)
+    if sys.argv[1:] == ["--worker"]:
+        work()
+    else:
+        main("training", measure)

@@ -42,6 +42,9 @@ CLASS_COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C6D1F", "#5B3F8C", "#999999", "#3D3D3D",
 )  # fmt: skip
 
+#: So many places along an axis each get a tick of their own.
+_FEW_PLACES = 6
+
 _STYLE: Any = {
     "font.size": 11,
     "axes.spines.top": False,
@@ -102,6 +105,10 @@ def curves(
         axis.set(title=title, xlabel=x_label)
         if "x" in log:
             axis.set_xscale("log")
+            places = np.unique(np.concatenate([x for x, _ in series.values()]))
+            if 1 < len(places) <= _FEW_PLACES:
+                axis.set_xticks(places, labels=[f"{place:g}" for place in places])
+                axis.set_xticks([], minor=True)
         if "y" in log:
             axis.set_yscale("log")
         axis.legend()
@@ -187,7 +194,7 @@ def phase_histogram(phases: Mapping[str, np.ndarray], n_bins: int = 6) -> Figure
         axis.bar(left, shares, width, align="edge", label=label, color=COLOURS.get(name, CLASS_COLOURS[index]))
     axis.axhline(1 / n_bins, color="#7A7A7A", linewidth=1, linestyle="--", label="uniform")
     axis.set(xlabel="spatial phase (degrees; 0 even, 90 odd)", ylabel="proportion of units", xticks=edges)
-    axis.legend()
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
@@ -300,5 +307,6 @@ def intervals(rows: Mapping[str, tuple[float, float, float]], x_label: str, zero
         axis.plot(estimate, place, "o", color=colour)
     axis.axvline(zero, color="#7A7A7A", linewidth=1, linestyle="--")
     axis.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=x_label)
+    axis.locator_params(axis="x", nbins=5)
     axis.invert_yaxis()
     return figure
