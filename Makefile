@@ -6,7 +6,7 @@ PYTHON ?= python3
 CORES ?= all
 WORKERS ?= 2
 BIN := .venv/bin
-SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --rerun-incomplete --keep-going --quiet rules host reason --config
+SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --nolock --rerun-incomplete --keep-going --quiet rules host reason --config
 
 # OpenMP threads of torch, numba and BLAS must not spin while others work.
 export OMP_WAIT_POLICY := PASSIVE

@@ -14,6 +14,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from filelock import FileLock
+
 from wlsc._notebooks import (
     find_configurations,
     find_needs,
@@ -93,6 +95,14 @@ def kept_results(notebook):
 def notebook_sources(wildcards):
     """Files that decide what an executed notebook holds."""
     return sources(read_code(NOTEBOOKS[wildcards.name]) + "\nimport wlsc._execution")
+
+
+# Two builds of one profile take turns. The system takes this lock back from a build that was killed, where Snakemake's
+# own would stay and stop the next one (the Makefile turns that off).
+if workflow.is_main_process:
+    Path("_build").mkdir(exist_ok=True)
+    BUILDING = FileLock(f"_build/.{PROFILE}.lock")
+    BUILDING.acquire()
 
 
 wildcard_constraints:

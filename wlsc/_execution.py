@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from wlsc._files import write_text
+from wlsc._files import locked, write_text
 from wlsc._notebooks import find_configurations, number_cells, parse_parameters, read_notebook, read_parameters
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ START_TIMEOUT = 120
 #: What every kernel runs with: this environment's kernel, sets in one order, and OpenMP threads that do not spin,
 #: since torch, numba and BLAS each bring a pool of their own and would otherwise fight for the cores.
 KERNEL_ENVIRONMENT = {"JUPYTER_PREFER_ENV_PATH": "1", "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE"}
+
+#: Characters that a notebook may print; a page of a tenth of this is hard to read already.
+MOST_PRINTED = 10_000_000
 
 
 class NotebookError(RuntimeError):
@@ -58,29 +61,48 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
     ValueError
         If a parameter is unknown or of the wrong type; nothing has run then.
     NotebookError
-        If a cell fails, takes too long, ends with an error output, or if its kernel dies.
+        If a cell fails, takes too long, prints too much, ends with an error output, or if its kernel dies; or if
+        ``folder`` cannot be written.
     """
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill import PapermillExecutionError
-    from papermill import execute_notebook as run_papermill
-    from traitlets.config import Config
-
     notebook = read_notebook(source)
     known = read_parameters(notebook)
     values = known | parse_parameters(known, parameters)
     for name in ("notebooks", "figures", "claims", "reports", "logs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     partial = folder / "logs" / f"{source.stem}.ipynb"
-    start = time.perf_counter()
+    output = folder / "notebooks" / partial.name
+    with locked(folder / partial.name):  # the notebook of a build that was killed may still be running
+        start = time.perf_counter()
+        given = {name: value for name, value in values.items() if value != known[name]}
+        executed = _run(source, notebook, given, partial, cell_timeout)
+        duration = time.perf_counter() - start
+        _publish(executed)
+        report = _report(source, values, duration, _training_times(notebook, folder))
+        write_text(folder / "reports" / f"{source.stem}.json", report)
+        write_text(output, json.dumps(executed, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+        partial.unlink()
+    return output
+
+
+def _run(
+    source: Path, notebook: NotebookNode, given: Mapping[str, Any], partial: Path, cell_timeout: int
+) -> NotebookNode:
+    """Run ``notebook`` cell by cell, saving it to ``partial`` all the while; return it executed."""
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill import PapermillExecutionError
+    from papermill import execute_notebook as run_papermill
+    from traitlets.config import Config
+
     try:
-        with _environment(folder), TemporaryDirectory() as sockets:
+        with _environment(partial.parents[1]), TemporaryDirectory() as sockets:
             executed = run_papermill(
                 notebook,
                 partial,
-                {name: value for name, value in values.items() if value != known[name]},
+                given,
                 kernel_name="python3",
                 cwd=source.parent,
                 progress_bar={"desc": source.stem},
+                stdout_file=_Meter(),
                 stderr_file=sys.stderr,
                 start_timeout=START_TIMEOUT,
                 execution_timeout=cell_timeout,
@@ -93,26 +115,43 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
         raise _failure(source, partial, f"it took longer than {cell_timeout} s") from error
     except DeadKernelError as error:
         raise _failure(source, partial, "its kernel died, killed from outside or out of memory") from error
+    except _Flood as error:
+        reason = f"it printed more than {MOST_PRINTED:,} characters, which no page can show"
+        raise _failure(source, partial, reason) from error
     except RuntimeError as error:
         raise _failure(source, partial, f"its kernel did not start ({error})") from error
-    duration = time.perf_counter() - start
+    except OSError as error:
+        raise NotebookError(f"{source} was not executed: {partial} cannot be written ({error.strerror})") from error
     if any(_has_error(cell) for cell in executed.cells):
         raise _failure(source, partial, "its output is an error, which no page may show")
-    _publish(executed)
-    output = folder / "notebooks" / partial.name
-    write_text(
-        folder / "reports" / f"{source.stem}.json", _report(source, values, duration, _training_times(notebook, folder))
-    )
-    write_text(output, json.dumps(executed, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
-    partial.unlink()
-    return output
+    return executed
+
+
+class _Flood(Exception):
+    """A notebook has printed too much."""
+
+
+class _Meter:
+    """Takes what a notebook prints, as far as a page can show it."""
+
+    def __init__(self) -> None:
+        self._n_printed = 0
+
+    def write(self, text: str) -> None:
+        """Count ``text``."""
+        self._n_printed += len(text)
+        if self._n_printed > MOST_PRINTED:
+            raise _Flood
+
+    def flush(self) -> None:
+        """Nothing waits."""
 
 
 @contextmanager
 def _environment(folder: Path) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(KERNEL_ENVIRONMENT)
-    for name in ("figures", "claims"):
+    for name in ("figures", "claims", "explorers"):
         os.environ[f"WLSC_{name.upper()}_DIR"] = str((folder / name).resolve())
     try:
         yield

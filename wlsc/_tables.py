@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -39,9 +39,7 @@ def from_table(kind: type, table: Mapping[str, Any], where: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key in table:
         if key not in fields:
-            nearest = difflib.get_close_matches(key, fields, n=1)
-            hint = f" (did you mean {nearest[0]}?)" if nearest else ""
-            raise ValueError(f"{where} must have keys among {', '.join(fields)}, got {key}{hint}")
+            raise ValueError(f"{where} must have keys among {', '.join(fields)}, got {key}{suggestion(key, fields)}")
     types, values = get_type_hints(kind), {}
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -50,6 +48,12 @@ def from_table(kind: type, table: Mapping[str, Any], where: str) -> Any:
         if name in table:
             values[name] = _converted(table[name], types[name], f"{where}: {name}")
     return kind(**values)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Say which of the ``known`` names may have been meant, or nothing."""
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {nearest[0]}?)" if nearest else ""
 
 
 def _converted(value: Any, kind: Any, where: str) -> Any:

@@ -8,6 +8,7 @@ what was expected and what came.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -101,6 +102,13 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
     """Return ``value`` if it is one of ``choices``."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def check_file_name(name: str, value: str) -> str:
+    """Return ``value`` if it can be the beginning of a visible file's name, in whatever folder that lies."""
+    if Path(value).name != value or value.startswith("."):
+        raise ValueError(f"{name} must be a plain name without a path, got {value!r}")
     return value
 
 

@@ -25,7 +25,7 @@ import torch
 from wlsc._files import locked, replaced, runs_folder
 from wlsc._sources import source_closure
 from wlsc._tables import from_table, read_toml
-from wlsc._validation import check_choice
+from wlsc._validation import check_choice, check_file_name
 from wlsc.analysis.clustering import class_purity, cluster_codes, clustering_scores, nearest_neighbours
 from wlsc.analysis.embedding import embed_tsne
 from wlsc.dictionary import initialize_dictionary
@@ -214,6 +214,8 @@ def read_study(path: Path) -> Study:
     given = {"name": path.stem, **table, "variations": {"none": {}} | table.get("variations", {})}
     study = from_table(Study, given, str(path))
     check_choice(f"{path}: measures", study.measures, ("clusters",))
+    for name in (study.name, *study.methods, *study.variations):
+        check_file_name(f"{path}: names of methods and variations", name)
     for group in study.cells:
         for method in group.methods:
             check_choice(f"{path}: methods of cells", method, tuple(study.methods))

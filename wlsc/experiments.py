@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -26,10 +27,10 @@ import numpy as np
 import torch
 import torch.distributed
 
-from wlsc._files import locked, replaced, runs_folder, write_text
+from wlsc._files import load_tensors, locked, remove_unfinished, runs_folder, save_tensors, write_text
 from wlsc._sources import source_closure
-from wlsc._tables import from_table, read_toml
-from wlsc._validation import check_choice, check_count
+from wlsc._tables import from_table, read_toml, suggestion
+from wlsc._validation import check_choice, check_count, check_file_name
 from wlsc.dictionary import initialize_dictionary
 from wlsc.inference.exact import ConvergenceError
 from wlsc.models._filter_bank import FilterBank
@@ -182,10 +183,8 @@ class Run:
 
     def model(self) -> UnrolledAutoencoder | FilterBank:
         """Load the trained model, on the CPU."""
-        from safetensors.torch import load_file
-
         model = _build_model(self.config, self.dictionary.shape[1], torch.Generator())
-        model.load_state_dict(load_file(self.path / "weights.safetensors"))
+        model.load_state_dict(load_tensors(self.path / "weights.safetensors")[0])
         return model
 
     def codes(self, patches: np.ndarray) -> np.ndarray:
@@ -249,10 +248,11 @@ def run(config: Config, show_progress: bool = False) -> Run:
     Raises
     ------
     ValueError
-        If an option of the data, the model or the trainer is unknown or out of its range.
+        If an option of the data, the model or the trainer is unknown or out of its range, or the name is a path.
     TrainingInterrupted
         If one of several processes died; the same command resumes from the last checkpoint.
     """
+    check_file_name("name", config.name)
     address = run_address(config)
     folder = runs_folder() / f"{config.name}-{digest(address)[:16]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -308,13 +308,11 @@ def load_run(folder: Path) -> Run:
     ValueError
         If the folder holds no finished run.
     """
-    from safetensors.torch import load_file
-
     if not (folder / "provenance.json").exists():
         raise ValueError(f"folder must hold a finished run, got {folder}, which has no provenance.json")
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
-    weights = load_file(folder / "weights.safetensors")
+    weights, _ = load_tensors(folder / "weights.safetensors")
     config = from_table(Config, provenance["address"]["config"] | {"name": provenance["name"]}, str(folder))
     filters = weights["dictionary" if "dictionary" in weights else "filters"]
     return Run(config, folder, filters.numpy(), history, provenance)
@@ -378,26 +376,35 @@ def _named(table: Mapping[str, tuple[str, str]], kind: str) -> Any:
 
 
 @contextmanager
-def _options_of(what: str, options: Mapping[str, Any]) -> Any:
-    """Say in one sentence that an option is unknown."""
+def _options_of(what: str, options: Mapping[str, Any], kind: Any) -> Iterator[None]:
+    """Say in one sentence that an option is unknown, or has a place of its own in the configuration."""
     try:
         yield
     except TypeError as error:
-        if "unexpected keyword" not in str(error):
+        wrong = next((name for name in options if f" argument '{name}'" in str(error)), None)
+        if wrong is None:
             raise
-        raise ValueError(f"{what} must be options of its kind, got {options}: {error}") from None
+        hint = suggestion(wrong, _argument_names(kind))
+        raise ValueError(f"{what} must be options of its kind, got {wrong}{hint}") from None
+
+
+def _argument_names(kind: Any) -> set[str]:
+    """Names that a function takes, or the ``__init__`` of a class and of those it passes the rest on to."""
+    takers = [vars(base).get("__init__") for base in kind.__mro__] if isinstance(kind, type) else [kind]
+    return {name for taker in filter(None, takers) for name in inspect.signature(taker).parameters}
 
 
 def load_data(data: DataConfig) -> np.ndarray:
     """Samples that a configuration names, shape (n_samples, n_features), float32."""
-    with _options_of("data.options", data.options):
-        loaded = _named(_LOADERS, data.kind)(data.source, **data.options)
+    load = _named(_LOADERS, data.kind)
+    with _options_of("data.options", data.options, load):
+        loaded = load(data.source, **data.options)
     return loaded[0] if data.kind == "digits" else loaded
 
 
 def _build_model(config: Config, n_features: int, generator: torch.Generator) -> UnrolledAutoencoder | FilterBank:
     model, kind = config.model, _named(_MODELS, config.model.kind)
-    with _options_of("model.options", model.options):
+    with _options_of("model.options", model.options, kind):
         if not issubclass(kind, FilterBank):
             return kind(n_features, model.n_atoms, model.lam, generator=generator, **model.options)
         if model.lam != 0:
@@ -407,15 +414,15 @@ def _build_model(config: Config, n_features: int, generator: torch.Generator) ->
 
 def _build_trainer(config: Config, model: UnrolledAutoencoder) -> Trainer:
     kind = ClosedFormTrainer if config.training.trainer == "closed_form" else UnrolledTrainer
-    with _options_of("training.options", config.training.options):
+    with _options_of("training.options", config.training.options, kind):
         return kind(model, **config.training.options)
 
 
 def _train(config: Config, address: Mapping[str, Any], folder: Path, show_progress: bool) -> None:
-    from safetensors.torch import save_file
-
     check_count("seed", config.seed, minimum=0)
     began = time.perf_counter()
+    if process_rank()[0] == 0:
+        remove_unfinished(folder)
     patches = load_data(config.data)
     generator = torch.Generator().manual_seed(config.seed)
     model = _build_model(config, patches.shape[1], generator)
@@ -428,9 +435,7 @@ def _train(config: Config, address: Mapping[str, Any], folder: Path, show_progre
         history, seconds_before = _train_autoencoder(config, model, patches, generator, folder, show_progress, began)
     if process_rank()[0] > 0:
         return
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with replaced(folder / "weights.safetensors") as temporary:
-        save_file(weights, temporary)
+    save_tensors(folder / "weights.safetensors", model.state_dict())
     write_text(folder / "history.json", json.dumps(history, indent=1))
     provenance = {
         "name": config.name,
@@ -497,28 +502,18 @@ def _train_autoencoder(
 
 
 def _save_checkpoint(trainer: Trainer, progress: Progress, path: Path) -> None:
-    from safetensors.torch import save_file
-
     tensors = dict(trainer.state())
     for index, codes in progress.warm_codes.items():
         tensors[f"warm.{index}.indices"] = codes.indices()
         tensors[f"warm.{index}.values"] = codes.values()
         tensors[f"warm.{index}.shape"] = torch.tensor(codes.shape)
     note = {"epoch": progress.epoch, "history": progress.history, "seconds": progress.seconds}
-    with replaced(path) as temporary:
-        save_file(
-            {name: value.cpu().contiguous() for name, value in tensors.items()},
-            temporary,
-            {"progress": json.dumps(note)},
-        )
+    save_tensors(path, tensors, {"progress": json.dumps(note)})
 
 
 def _resume(trainer: Trainer, path: Path) -> Progress:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        note = json.loads(file.metadata()["progress"])
+    state, notes = load_tensors(path)
+    note = json.loads(notes["progress"])
     trainer.load_state(state)
     warm = {
         int(name.split(".")[1]): torch.sparse_coo_tensor(

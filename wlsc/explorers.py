@@ -65,7 +65,8 @@ class Explorer:
     def html(self) -> str:
         """Picture and scripts, as addressed from a page at the root of the site."""
         code = (f"_static/explorers/{script}.js" for script in ("core", "solver", self.kind))
-        scripts = "".join(f'<script defer src="{path}"></script>\n' for path in (*code, f"explorers/{self.name}.js"))
+        names = (*code, f"explorers/{self.name}.js")
+        scripts = "".join(f'<script defer src="{escape(path)}"></script>\n' for path in names)
         return (
             '<link rel="stylesheet" href="_static/explorers/explorers.css">\n'
             f'<div class="wlsc-explorer" data-explorer="{escape(self.name)}">'

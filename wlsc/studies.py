@@ -24,7 +24,7 @@ import torch
 from wlsc._files import locked, replaced, runs_folder, write_text
 from wlsc._sources import source_closure
 from wlsc._tables import from_table, read_toml
-from wlsc._validation import check_choice
+from wlsc._validation import check_choice, check_file_name
 from wlsc.analysis.gabor import fit_gabors
 from wlsc.analysis.nulls import phase_shuffled
 from wlsc.analysis.tuning import encoder_tuning, grating_tuning, mapped_receptive_fields
@@ -260,6 +260,8 @@ def read_study(path: Path) -> Study:
     given = {"name": path.stem, **table, "variations": {"none": {}} | table.get("variations", {})}
     study = from_table(Study, given, str(path))
     check_choice(f"{path}: measures", study.measures, ("receptive_fields",))
+    for name in (study.name, *study.models, *study.variations):
+        check_file_name(f"{path}: names of models and variations", name)
     for group in study.cells:
         for model in group.models:
             check_choice(f"{path}: models of cells", model, tuple(study.models))

@@ -6,6 +6,7 @@ unpickled, and no decoder that starts other programs is tried.
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,18 @@ _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 
 def read_picture(path: Path) -> np.ndarray:
     """Decode an image file to linear luminance in [0, 1], float32 of shape (height, width)."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
+        content = io.BytesIO(path.read_bytes())  # from a file, Pillow makes room for whatever length a part claims
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # a decoder that only warns has lost some data
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_DECODERS) as stored:
+            with Image.open(content, formats=_DECODERS) as stored:
                 return _to_luminance(ImageOps.exif_transpose(stored))
+    except UnidentifiedImageError as error:  # whose own words name no file
+        kinds = ", ".join(_DECODERS)
+        raise ValueError(f"{path} is not an image that can be read ({type(error).__name__}: none of {kinds})") from None
     except Exception as error:
         raise ValueError(f"{path} is not an image that can be read ({type(error).__name__}: {error})") from None
 
@@ -72,7 +77,6 @@ def read_arrays(path: Path, variable: str | None) -> list[np.ndarray]:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        with path.open("rb") as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
+        return np.asarray(np.lib.format.open_memmap(path, mode="r"))  # refuses objects, and what the file cannot hold
     except Exception as error:
         raise ValueError(f"{path} is not a .npy file of numbers ({type(error).__name__}: {error})") from None

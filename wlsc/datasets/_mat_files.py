@@ -36,6 +36,7 @@ _CLASSES = {
     15: "u8",
 }
 _MOST_VALUES = 2**31  # a length in the file has 32 bits
+_LONGEST_NAME = 63
 _LONGEST_DESCRIPTION = 4096  # bytes; flags, dimensions and a name take far less
 
 
@@ -135,6 +136,8 @@ def _describe(packed: memoryview, compressed: bool, order: str, arrays: dict[str
         raise ValueError("the description of an array is cut off")
     shape = struct.unpack_from(f"{order}{dimensions.size // 4}i", start, dimensions.start)
     name = start[name_tag.start : name_tag.start + name_tag.size].decode("latin-1")
+    if len(name) > _LONGEST_NAME or not name.isprintable():
+        raise ValueError("the name of an array is broken")
     if name in arrays:
         raise ValueError(f"it holds {name!r} twice")
     dtype = np.dtype(_CLASSES[flag_bits & 0xFF])

@@ -7,6 +7,7 @@ import math
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -101,13 +102,21 @@ def read_idx(path: str | Path) -> np.ndarray:
             n_values = math.prod(shape)
             if n_values > 2**31:
                 raise ValueError(f"its header claims the impossible shape {shape}")
-            values = stream.read(n_values + 1)
+            values = _read_at_most(stream, n_values + 1)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise ValueError(f"{path} is not an idx file that can be read ({error})") from None
     if len(values) != n_values:
         relation = "more" if len(values) > n_values else f"{len(values):,}"
         raise ValueError(f"{path} must hold {n_values:,} values after its header, got {relation}")
     return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+
+
+def _read_at_most(stream: IO[bytes] | gzip.GzipFile, n_bytes: int) -> bytes:
+    """Read piece by piece: a header that claims more than the file holds must take no memory."""
+    content = bytearray()
+    while piece := stream.read(min(n_bytes - len(content), 2**20)):
+        content += piece
+    return bytes(content)
 
 
 def _check_classes(classes: Sequence[int] | None) -> list[int] | None:

@@ -341,6 +341,8 @@ def _fill_cache(path: Path, data_set: DataSet, entry: DataFile, retry: Retry) ->
         fault = _fault(path, entry, _sha256)
         if fault is None:
             return
+        for leftover in path.parent.glob("tmp*"):  # of a download that was killed
+            leftover.unlink()
         if path.exists():
             path.unlink()
             warnings.warn(f"{path} {fault}: it was thrown away and is fetched again", stacklevel=2)

@@ -1,0 +1,74 @@
+"""A training that is killed, or asked for twice at once, ends with the numbers of one that nobody disturbed."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from tests.faults.training import (
+    CLOSED_FORM,
+    assert_nothing_is_half,
+    assert_same_numbers,
+    finish_training,
+    kill,
+    run_folder,
+    start_training,
+    trainers,
+    wait_for,
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return finish_training(CLOSED_FORM, tmp_path_factory.mktemp("whole"))
+
+
+def test_a_training_killed_three_times_resumes_with_the_same_numbers(tmp_path, whole, record_property):
+    draw = random.Random(0)
+    seconds = whole.provenance["duration_s"]
+    n_kills = 0
+    while n_kills < 3:
+        process = start_training(CLOSED_FORM, tmp_path)
+        time.sleep(draw.uniform(0.1, 0.4) * seconds)
+        n_kills += kill(process)
+        assert_nothing_is_half(tmp_path)
+    record_property("kills", n_kills)
+    assert_same_numbers(finish_training(CLOSED_FORM, tmp_path), whole)
+
+
+def test_a_kill_in_the_middle_of_a_checkpoint_leaves_the_one_before(tmp_path, whole):
+    process = start_training(CLOSED_FORM, tmp_path)
+    wait_for(lambda: list(tmp_path.glob("digits-*/checkpoint.safetensors")), process)
+    while True:
+        wait_for(lambda: list(tmp_path.glob("digits-*/.*")), process)
+        assert kill(process)
+        if list(run_folder(tmp_path).glob(".*")):  # it had begun to write, and not ended
+            break
+        process = start_training(CLOSED_FORM, tmp_path)
+    assert_nothing_is_half(tmp_path)
+    assert_same_numbers(finish_training(CLOSED_FORM, tmp_path), whole)
+    assert not list(run_folder(tmp_path).glob(".*")), "what the killed process was writing is cleared away"
+
+
+def test_of_two_that_ask_at_once_one_trains_and_the_other_waits(tmp_path, whole):
+    processes = [start_training(CLOSED_FORM, tmp_path) for _ in range(2)]
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert len(trainers(tmp_path)) == 1
+    assert_same_numbers(finish_training(CLOSED_FORM, tmp_path), whole)
+    assert len(trainers(tmp_path)) == 1
+
+
+def test_the_one_that_waits_takes_over_from_the_one_that_is_killed(tmp_path, whole):
+    first = start_training(CLOSED_FORM, tmp_path)
+    wait_for(lambda: list(tmp_path.glob("digits-*/checkpoint.safetensors")), first)
+    second = start_training(CLOSED_FORM, tmp_path)
+    time.sleep(0.1)
+    assert kill(first)
+    second.join(60)
+    assert second.exitcode == 0
+    assert len(trainers(tmp_path)) == 2
+    assert_same_numbers(finish_training(CLOSED_FORM, tmp_path), whole)
