@@ -1,4 +1,4 @@
-"""Products with codes that are mostly zero."""
+"""Products and sums of codes that are mostly zero."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def sparse_if_few(codes: torch.Tensor) -> torch.Tensor:
     On a GPU, in half precision, and where a gradient is asked for, they stay as they are.
     """
     wanted = torch.is_grad_enabled() and codes.requires_grad
-    if not codes.is_cpu or codes.is_sparse or wanted or codes.dtype not in (torch.float32, torch.float64):
+    if codes.is_sparse or not codes.is_cpu or wanted or codes.dtype not in (torch.float32, torch.float64):
         return codes
     return codes.to_sparse() if int(codes.count_nonzero()) < _FEW * codes.numel() else codes
+
+
+def sum_along(codes: torch.Tensor, dim: int) -> torch.Tensor:
+    """Sums of codes along one dimension, as a dense tensor."""
+    return torch.sparse.sum(codes, dim).to_dense() if codes.is_sparse else codes.sum(dim)

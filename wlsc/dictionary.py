@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from wlsc._sparse import sparse_if_few
+from wlsc._sparse import sparse_if_few, sum_along
 from wlsc._validation import check_choice
 
 #: Samples per atom among which k-means++ chooses; bounds its cost on large data.
@@ -43,19 +43,19 @@ class SufficientStatistics:
 
     @classmethod
     def of(cls, codes: torch.Tensor, patches: torch.Tensor) -> SufficientStatistics:
-        """Statistics of one batch: codes (n_samples, n_atoms) and patches (n_samples, n_features)."""
-        transposed = sparse_if_few(codes).t()
+        """Statistics of one batch: codes (n_samples, n_atoms), dense or sparse, and patches (n_samples, n_features)."""
+        few = sparse_if_few(codes)
         return cls(
-            (transposed @ codes).double(),
-            (transposed @ patches).double(),
-            codes.abs().sum(0).double(),
-            torch.tensor(float(len(codes)), dtype=torch.float64, device=codes.device),
+            (few.t() @ codes.to_dense()).double(),
+            (few.t() @ patches).double(),
+            sum_along(few.abs(), 0).double(),
+            torch.tensor(float(few.shape[0]), dtype=torch.float64, device=codes.device),
         )
 
     def add(self, other: SufficientStatistics, forgetting: float = 1.0) -> SufficientStatistics:
         """Return ``forgetting`` · self + other."""
         mine, theirs = self.tensors(), other.tensors()
-        return SufficientStatistics(**{name: forgetting * mine[name] + theirs[name] for name in mine})
+        return SufficientStatistics(**{name: theirs[name].add(mine[name], alpha=forgetting) for name in mine})
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The terms by name, for checkpoints and for reductions over processes."""
@@ -144,9 +144,10 @@ def closed_form_update(statistics: SufficientStatistics, dictionary: torch.Tenso
     torch.Tensor
         Shape (n_atoms, n_features).
     """
-    used = statistics.usage > 0
-    if not bool(used.any()):
+    in_use = statistics.usage > 0
+    if not bool(in_use.any()):
         return dictionary.clone()
+    used = slice(None) if bool(in_use.all()) else in_use  # a slice copies nothing
     system = statistics.codes_codes[used][:, used] + torch.diag(2 * lam * statistics.usage[used])
     target = (1 + 2 * lam) * statistics.codes_patches[used]
     factor, failed = torch.linalg.cholesky_ex(system)

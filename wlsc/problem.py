@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from wlsc._sparse import sparse_if_few
+from wlsc._sparse import sparse_if_few, sum_along
 from wlsc._validation import Array, check_penalty, check_problem, like
 
 #: Rows that the float64 certificates treat at a time; bounds their memory.
@@ -115,9 +115,10 @@ def objective(patches: Array, dictionary: Array, codes: Array, lam: float) -> Ar
 
 def objective_terms(patches: torch.Tensor, dictionary: torch.Tensor, codes: torch.Tensor, lam: float) -> torch.Tensor:
     """Objective of each sample, shape (n_samples,), of tensors and unchecked: for training loops."""
-    reconstructions = sparse_if_few(codes) @ dictionary
+    few = sparse_if_few(codes)
+    reconstructions = few @ dictionary
     error = (patches - reconstructions).square().sum(1)
-    return 0.5 * error + lam * _weighted_l1_terms(patches, dictionary, codes, reconstructions)
+    return 0.5 * error + lam * _weighted_l1_terms(patches, dictionary, few, reconstructions)
 
 
 def _weighted_l1_terms(
@@ -125,7 +126,7 @@ def _weighted_l1_terms(
 ) -> torch.Tensor:
     # Σⱼ xⱼ‖y − aⱼ‖² = ‖y‖² Σⱼ xⱼ + Σⱼ xⱼ‖aⱼ‖² − 2 yᵀ(Ax), all of it linear in the codes
     return (
-        patches.square().sum(1) * codes.sum(1)
+        patches.square().sum(1) * sum_along(codes, 1)
         + codes @ dictionary.square().sum(1)
         - 2 * (patches * reconstructions).sum(1)
     )

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.distributed
 
+from wlsc._sparse import sparse_if_few
 from wlsc._validation import check_count
 from wlsc.dictionary import SufficientStatistics, dead_atoms, revive_atoms
 from wlsc.models._unrolled import UnrolledAutoencoder
@@ -37,7 +38,7 @@ class StepResult(NamedTuple):
     n_samples
         Number of samples of the batch, in all processes.
     codes
-        This process's codes of the batch, shape (n_samples, n_atoms), detached.
+        This process's codes of the batch, shape (n_samples, n_atoms), detached; a sparse COO tensor if few are not 0.
     """
 
     objective: float
@@ -95,11 +96,11 @@ class ClosedFormTrainer:
 
     def step(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> StepResult:
         """Learn from one batch, shape (n_samples, n_features); ``initial_codes`` warm-start the inference."""
-        codes = self.model.infer(patches, initial_codes)
+        codes = sparse_if_few(self.model.infer(patches, initial_codes))
         with torch.no_grad():
             objectives = self.model.objective(patches, codes)
         batch = SufficientStatistics.of(codes, patches)
-        tallies = torch.stack([objectives.double().sum(), codes.count_nonzero().double()])
+        tallies = torch.stack([objectives.double().sum(), _n_active(codes)])
         _sum_over_processes([*batch.tensors().values(), tallies])
         n_samples = int(batch.n_samples)
         self._n_seen += n_samples
@@ -268,7 +269,7 @@ def train(
             for index, batch in _batches(trainer.model, patches, batch_size, seed, epoch, shuffle):
                 result = trainer.step(batch, warm.get(index))
                 if epoch + 1 < n_epochs and isinstance(trainer, ClosedFormTrainer):
-                    warm[index] = result.codes.to_sparse()
+                    warm[index] = result.codes if result.codes.is_sparse else result.codes.to_sparse()
                 sums += result.objective, result.n_active
                 advance(result.n_samples, result.objective / result.n_samples)
             epoch += 1
@@ -329,6 +330,11 @@ class _bar:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def _n_active(codes: torch.Tensor) -> torch.Tensor:
+    count = codes.values().numel() if codes.is_sparse else int(codes.count_nonzero())
+    return torch.tensor(count, dtype=torch.float64, device=codes.device)
 
 
 def _weights(model: UnrolledAutoencoder) -> State:

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from wlsc._sparse import sum_along
 from wlsc._validation import check_problem
 from wlsc.inference.exact import ConvergenceError
 from wlsc.models._unit_norm import UnitNormAutoencoder
@@ -107,7 +108,7 @@ class HardThresholdAutoencoder(UnitNormAutoencoder):
     def objective(self, patches: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """Objective ½‖y − Ax‖² + λ‖x‖₀ of each sample, shape (n_samples,)."""
         residual = patches - self.decode(codes)
-        return 0.5 * residual.square().sum(1) + self.lam * (codes != 0).sum(1, dtype=codes.dtype)
+        return 0.5 * residual.square().sum(1) + self.lam * sum_along(codes.sign().abs(), 1)
 
 
 def _flip_atoms(gram: torch.Tensor, linear: torch.Tensor, start: torch.Tensor, lam: float) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from wlsc._sparse import sum_along
 from wlsc._validation import to_torch
 from wlsc.inference._proximal import solve_proximal
 from wlsc.inference.exact import DEFAULT_TOLERANCE, ConvergenceError, has_numba
@@ -136,7 +137,7 @@ class SparseCodingAutoencoder(UnitNormAutoencoder):
     def objective(self, patches: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """Objective ½‖y − Ax‖² + λ‖x‖₁ of each sample, shape (n_samples,)."""
         residual = patches - self.decode(codes)
-        return 0.5 * residual.square().sum(1) + self.lam * codes.abs().sum(1)
+        return 0.5 * residual.square().sum(1) + self.lam * sum_along(codes.abs(), 1)
 
 
 def _energy_scale(patches: torch.Tensor) -> torch.Tensor:
