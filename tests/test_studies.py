@@ -11,6 +11,7 @@ from tests.conftest import REPOSITORY
 from wlsc import experiments, studies
 from wlsc._study_kinds import study_module
 from wlsc.datasets.natural_images import load_patches
+from wlsc.matching import match_activity
 
 STUDY = """
 n_held_out = 200
@@ -72,24 +73,24 @@ class TestMatching:
     @pytest.mark.parametrize("exponent", [-0.3, -1.0, -2.5])
     @pytest.mark.parametrize("start", [1e-3, 0.1, 30.0])
     def test_a_power_law_is_solved(self, exponent, start):
-        match = studies.match_activity(lambda lam: 10 * lam**exponent, 7.0, start, tolerance=0.01)
+        match = match_activity(lambda lam: 10 * lam**exponent, 7.0, start, tolerance=0.01)
         assert match.reached
         assert match.lam == pytest.approx((7.0 / 10) ** (1 / exponent), rel=0.05)
         assert match.activity == pytest.approx(7.0, rel=0.01)
 
     def test_a_curve_that_is_no_power_is_solved(self):
-        match = studies.match_activity(lambda lam: 200 / (1 + math.exp(4 * math.log10(lam) + 3)), 20.0, 1.0)
+        match = match_activity(lambda lam: 200 / (1 + math.exp(4 * math.log10(lam) + 3)), 20.0, 1.0)
         assert match.reached
         assert match.activity == pytest.approx(20.0, rel=0.05)
 
     def test_a_target_out_of_reach_is_reported_with_the_nearest_trial(self):
-        match = studies.match_activity(lambda lam: min(8.0, 1 / lam), 20.0, 1.0)
+        match = match_activity(lambda lam: min(8.0, 1 / lam), 20.0, 1.0)
         assert not match.reached
         assert match.activity == 8.0
         assert (match.lam, match.activity) in match.trials
 
     def test_a_jump_over_the_target_is_reported(self):
-        match = studies.match_activity(lambda lam: 30.0 if lam < 0.2 else 3.0, 10.0, 1.0)
+        match = match_activity(lambda lam: 30.0 if lam < 0.2 else 3.0, 10.0, 1.0)
         assert not match.reached
         lams = sorted(lam for lam, _ in match.trials)
         assert min(abs(lam - 0.2) for lam in lams) < 0.01  # the search closed in on the jump
@@ -98,7 +99,7 @@ class TestMatching:
     def test_numbers_that_make_no_sense_are_refused(self, wrong):
         given = {"target": 5.0, "start": 1.0, "tolerance": 0.05} | wrong
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be a number above 0"):
-            studies.match_activity(lambda lam: 1 / lam, **given)
+            match_activity(lambda lam: 1 / lam, **given)
 
 
 def test_every_cell_is_listed_once_with_all_its_fields(study):

@@ -31,10 +31,10 @@ from wlsc.analysis.embedding import embed_tsne
 from wlsc.dictionary import initialize_dictionary
 from wlsc.experiments import DataConfig, TrainingConfig, digest, surroundings
 from wlsc.inference.exact import infer_codes
+from wlsc.matching import match_activity
 from wlsc.models import SparseCodingAutoencoder, WLSCAutoencoder
 from wlsc.models._unrolled import UnrolledAutoencoder
 from wlsc.representations import BASELINES, Representation, encode_in_blocks, gaussian_like, represent, split_signs
-from wlsc.studies import match_activity
 from wlsc.training import ClosedFormTrainer, train
 
 #: Models of this package among the methods; all others are `BASELINES`.

@@ -111,7 +111,12 @@ def curves(
                 axis.set_xticks([], minor=True)
         if "y" in log:
             axis.set_yscale("log")
-        axis.legend()
+    if len({tuple(series) for series in panels.values()}) == 1 < len(panels):
+        handles = axes[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside upper center", ncols=len(handles[1]))
+    else:
+        for axis in axes:
+            axis.legend()
     for axis in axes[:: len(axes) // n_rows]:
         axis.set_ylabel(y_label)
     return figure

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -311,6 +312,13 @@ def assert_one_message(process: subprocess.Popen, *parts: str) -> None:
         assert part in message, message
 
 
+def has_begun(cache):
+    """Whether a download has written something; its temporary file may go while it is looked at."""
+    with contextlib.suppress(FileNotFoundError):
+        return any(path.stat().st_size for path in cache.rglob("tmp*"))
+    return False
+
+
 class TestSeveralProcesses:
     def test_one_fetches_and_the_other_waits(self, server, cache, make_registry):
         server.answers["/data.bin"] = [drip(CONTENT, 5000, 0.05)]  # long enough for both to meet
@@ -326,7 +334,7 @@ class TestSeveralProcesses:
         server.answers["/data.bin"] = [drip(CONTENT, 20_000, 0.5), body(CONTENT)]
         registry = make_registry(server.url)
         process = fetch_in_process(registry)
-        while not any(path.stat().st_size for path in cache.rglob("tmp*")):  # until it has begun to write
+        while not has_begun(cache):
             assert process.poll() is None, process.communicate()
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
