@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -32,6 +33,14 @@ def source_closure(code: str) -> list[Path]:
             found.add(path)
             waiting.extend(_imports_of_file(path))
     return sorted(found)
+
+
+def source_hashes(code: str) -> dict[str, str]:
+    """Sha256 of each file of `source_closure`, by its path in the package."""
+    return {
+        path.relative_to(_PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in source_closure(code)
+    }
 
 
 @cache

@@ -8,7 +8,7 @@ clusters do k-means and the clustering of this package find? Measurements are fo
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import itertools
 import json
 import resource
 import sys
@@ -17,19 +17,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from wlsc._files import locked, replaced, runs_folder
-from wlsc._sources import source_closure
-from wlsc._tables import from_table, read_toml
-from wlsc._validation import check_choice, check_file_name
+from wlsc._cells import BaseStudy, load_measurement, measure_each, read_cells, save_measurement, write_once
+from wlsc._validation import check_choice
 from wlsc.analysis.clustering import class_purity, cluster_codes, clustering_scores, nearest_neighbours
 from wlsc.analysis.embedding import embed_tsne
 from wlsc.dictionary import initialize_dictionary
-from wlsc.experiments import DataConfig, TrainingConfig, digest, surroundings
+from wlsc.experiments import surroundings
 from wlsc.inference.exact import infer_codes
 from wlsc.matching import match_activity
 from wlsc.models import SparseCodingAutoencoder, WLSCAutoencoder
@@ -104,16 +102,16 @@ class CellGroup:
     n_embedded: int = 0
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, kw_only=True)
+class Study(BaseStudy["Cell"]):
     """All of a study; see the module.
 
     Attributes
     ----------
-    name, measures
-        Name of the file; "clusters".
-    data, training
-        As in `wlsc.experiments.Config`, for every cell.
+    name, data, training, seed, device
+        As in every study.
+    measures
+        "clusters".
     methods
         By name.
     variations
@@ -123,41 +121,27 @@ class Study:
         The cells.
     n_queries
         Digits whose neighbours are looked for, another draw for every seed.
-    seed, device
-        Seed of the first run of a cell; "cpu", "cuda" or "auto" for the trainings.
     """
 
-    name: str
-    data: DataConfig
-    training: TrainingConfig
+    COMPARED: ClassVar = "methods"
+
     methods: dict[str, MethodSpec]
     cells: list[CellGroup]
-    variations: dict[str, dict[str, Any]]
     measures: str = "clusters"
     n_queries: int = 10_000
-    seed: int = 0
-    device: str = "cpu"
 
-    def list_cells(self) -> list[Cell]:
-        """All cells, each once, in the order of the file."""
-        found: dict[str, Cell] = {}
-        for group in self.cells:
-            for cell in _expand(self, group):
-                known = found.get(cell.name, cell)
-                found[cell.name] = dataclasses.replace(cell, embedded=cell.embedded or known.embedded)
-        return list(found.values())
+    def expand(self, group: CellGroup) -> Iterator[Cell]:
+        """Cells of a group: each method under each variation, on each seed; trials on the first seed alone."""
+        for method in group.methods:
+            n_trials = 1 + (len(self.methods[method].trials) if group.with_trials else 0)
+            for trial, variation in itertools.product(range(n_trials), group.variations):
+                for seed in range(group.n_seeds if trial == 0 else 1):
+                    embedded = trial == 0 and seed < group.n_embedded
+                    yield Cell(method, trial, variation, self.seed + seed, embedded)
 
-    def cell(self, name: str) -> Cell:
-        """The cell of that name.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
-        cells = {cell.name: cell for cell in self.list_cells()}
-        check_choice("cell", name, tuple(cells))
-        return cells[name]
+    def merged(self, known: Cell, cell: Cell) -> Cell:
+        """The cell, embedded if one of them is."""
+        return dataclasses.replace(cell, embedded=cell.embedded or known.embedded)
 
 
 @dataclass(frozen=True)
@@ -210,38 +194,16 @@ def read_study(path: Path) -> Study:
     ValueError
         If the file is missing, is no TOML, or has an unknown, missing or wrong entry.
     """
-    table = read_toml(path, "study")
-    given = {"name": path.stem, **table, "variations": {"none": {}} | table.get("variations", {})}
-    study = from_table(Study, given, str(path))
-    check_choice(f"{path}: measures", study.measures, ("clusters",))
-    for name in (study.name, *study.methods, *study.variations):
-        check_file_name(f"{path}: names of methods and variations", name)
-    for group in study.cells:
-        for method in group.methods:
-            check_choice(f"{path}: methods of cells", method, tuple(study.methods))
-        for variation in group.variations:
-            check_choice(f"{path}: variations of cells", variation, tuple(study.variations))
+    study = read_cells(Study, path, "clusters")
     for name, spec in study.methods.items():
         check_choice(f"{path}: methods.{name}.kind", spec.kind, (*_MODELS, *BASELINES))
         check_choice(f"{path}: methods.{name}.own", spec.own, ("bipartite", "k_means", "labels"))
-        if spec.like:
-            check_choice(f"{path}: methods.{name}.like", spec.like, tuple(study.methods))
     return study
 
 
 def load_study(name: str, profile: str, folder: Path = Path("studies")) -> Study:
     """Read the study ``folder/profile/name.toml``; a notebook's folder holds ``studies``."""
     return read_study(folder / profile / f"{name}.toml")
-
-
-def _expand(study: Study, group: CellGroup) -> Iterator[Cell]:
-    for method in group.methods:
-        n_trials = 1 + (len(study.methods[method].trials) if group.with_trials else 0)
-        for trial in range(n_trials):
-            for variation in group.variations:
-                for seed in range(group.n_seeds if trial == 0 else 1):
-                    embedded = trial == 0 and seed < group.n_embedded
-                    yield Cell(method, trial, variation, study.seed + seed, embedded)
 
 
 def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measurement:
@@ -258,15 +220,13 @@ def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measuremen
         "first_seed": study.seed,
         "options": study.data.options,
         "device": study.device,
-        "sources": _own_sources(),
         **surroundings(study.data),
     }
-    path = runs_folder() / "cells" / f"{cell.name}-{digest(address)[:16]}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path):
-        if not path.exists():
-            _save(path, _measured(study, cell, show_progress))
-    return _load(path, cell)
+
+    def write(path: Path) -> None:
+        _save(path, _measured(study, cell, show_progress))
+
+    return _load(write_once(Path("cells", f"{cell.name}.npz"), address, __name__, write), cell)
 
 
 def encode(study: Study, cell: Cell) -> tuple[np.ndarray, Any]:
@@ -293,9 +253,7 @@ def encode(study: Study, cell: Cell) -> tuple[np.ndarray, Any]:
 
 def measure_all(study: Study) -> list[Measurement]:
     """Measure all cells of a study, or find what was measured, with a bar of its progress."""
-    from tqdm import tqdm
-
-    return [measure(study, cell) for cell in tqdm(study.list_cells(), desc=study.name, unit="cell")]
+    return measure_each(study, measure)
 
 
 def _methods_of(study: Study, cell: Cell) -> list[str]:
@@ -497,22 +455,14 @@ def _peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte
 
 
-def _own_sources() -> dict[str, str]:
-    files = source_closure(f"import {__name__}")
-    return {path.as_posix().rpartition("/wlsc/")[2]: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
 def _save(path: Path, measurement: Measurement) -> None:
-    arrays: dict[str, Any] = {"summary": np.array(json.dumps(measurement.summary))}
-    arrays |= {f"labels_{name}": labels for name, labels in measurement.labels.items()}
+    arrays = {f"labels_{name}": labels for name, labels in measurement.labels.items()}
     if measurement.embedding is not None:
         arrays["embedding"] = measurement.embedding
-    with replaced(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    save_measurement(path, measurement.summary, arrays)
 
 
 def _load(path: Path, cell: Cell) -> Measurement:
-    with np.load(path, allow_pickle=False) as arrays:
-        labels = {name.removeprefix("labels_"): arrays[name] for name in arrays if name.startswith("labels_")}
-        embedding = arrays.get("embedding")
-        return Measurement(cell, json.loads(str(arrays["summary"])), labels, embedding)
+    summary, arrays = load_measurement(path)
+    labels = {name.removeprefix("labels_"): given for name, given in arrays.items() if name.startswith("labels_")}
+    return Measurement(cell, summary, labels, arrays.get("embedding"))

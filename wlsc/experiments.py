@@ -28,7 +28,7 @@ import torch
 import torch.distributed
 
 from wlsc._files import load_tensors, locked, remove_unfinished, runs_folder, save_tensors, write_text
-from wlsc._sources import source_closure
+from wlsc._sources import source_hashes
 from wlsc._tables import from_table, read_toml, suggestion
 from wlsc._validation import check_choice, check_count, check_file_name
 from wlsc.dictionary import initialize_dictionary
@@ -351,9 +351,7 @@ def _registered_source(data: DataConfig) -> str:
 
 def _source_hashes(config: Config) -> dict[str, str]:
     modules = (_MODELS[config.model.kind][0], _LOADERS[config.data.kind][0], __name__)
-    files = source_closure("\n".join(f"import {module}" for module in modules))
-    root = Path(__file__).parent
-    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return source_hashes("\n".join(f"import {module}" for module in modules))
 
 
 def digest(address: Mapping[str, Any]) -> str:

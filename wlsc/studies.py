@@ -8,23 +8,21 @@ their address, like the runs they are made of.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from wlsc._files import locked, replaced, runs_folder, write_text
-from wlsc._sources import source_closure
-from wlsc._tables import from_table, read_toml
-from wlsc._validation import check_choice, check_file_name
+from wlsc._cells import BaseStudy, load_measurement, measure_each, read_cells, save_measurement, write_once
+from wlsc._files import write_text
+from wlsc._validation import check_choice
 from wlsc.analysis.gabor import fit_gabors
 from wlsc.analysis.nulls import phase_shuffled
 from wlsc.analysis.tuning import encoder_tuning, grating_tuning, mapped_receptive_fields
@@ -35,8 +33,6 @@ from wlsc.experiments import (
     DataConfig,
     ModelConfig,
     Run,
-    TrainingConfig,
-    digest,
     load_data,
     run,
     run_address,
@@ -117,20 +113,18 @@ class CellGroup:
     fields: list[str] = field(default_factory=lambda: ["filter"])
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, kw_only=True)
+class Study(BaseStudy["Cell"]):
     """All of a study; see the module.
 
     Attributes
     ----------
-    name, measures
-        Name of the file; "receptive_fields".
-    data, training
-        As in `wlsc.experiments.Config`, for every cell.
+    name, data, training, variations, seed, device
+        As in every study.
+    measures
+        "receptive_fields".
     models
         By name.
-    variations
-        Changes to the options of the data, by name.
     cells
         The cells.
     n_held_out
@@ -139,46 +133,29 @@ class Study:
         Noise stimuli of the reverse correlation.
     tolerance
         Largest relative deviation of a matched activity.
-    seed
-        Seed of the first training of a cell; the others follow.
-    device
-        "cpu", "cuda" or "auto", for the trainings.
     """
 
-    name: str
-    data: DataConfig
-    training: TrainingConfig
+    COMPARED: ClassVar = "models"
+
     models: dict[str, ModelSpec]
     cells: list[CellGroup]
-    variations: dict[str, dict[str, Any]]
     measures: str = "receptive_fields"
     n_held_out: int = 2000
     n_noise: int = 20_000
     tolerance: float = 0.05
-    seed: int = 0
-    device: str = "cpu"
 
-    def list_cells(self) -> list[Cell]:
-        """All cells, each once, in the order of the file."""
-        found: dict[str, Cell] = {}
-        for group in self.cells:
-            for cell in _expand(self, group):
-                known = found.get(cell.name)
-                fields = sorted({*cell.fields, *(known.fields if known else ())}, key=FIELDS.index)
-                found[cell.name] = dataclasses.replace(cell, fields=tuple(fields))
-        return list(found.values())
+    def expand(self, group: CellGroup) -> Iterator[Cell]:
+        """Cells of a group: each model at each activity, size and variation, on each seed."""
+        activities: list[float | None] = [*group.activities] or [None]
+        for model, activity, size, variation, seed in itertools.product(
+            group.models, activities, group.overcompleteness, group.variations, range(group.n_seeds)
+        ):
+            yield Cell(model, activity, size, variation, self.seed + seed, tuple(group.fields))
 
-    def cell(self, name: str) -> Cell:
-        """The cell of that name.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
-        cells = {cell.name: cell for cell in self.list_cells()}
-        check_choice("cell", name, tuple(cells))
-        return cells[name]
+    def merged(self, known: Cell, cell: Cell) -> Cell:
+        """The cell with the fields of both."""
+        fields = sorted({*cell.fields, *known.fields}, key=FIELDS.index)
+        return dataclasses.replace(cell, fields=tuple(fields))
 
 
 @dataclass(frozen=True)
@@ -234,36 +211,16 @@ def read_study(path: Path) -> Study:
     ValueError
         If the file is missing, is no TOML, or has an unknown, missing or wrong entry.
     """
-    table = read_toml(path, "study")
-    given = {"name": path.stem, **table, "variations": {"none": {}} | table.get("variations", {})}
-    study = from_table(Study, given, str(path))
-    check_choice(f"{path}: measures", study.measures, ("receptive_fields",))
-    for name in (study.name, *study.models, *study.variations):
-        check_file_name(f"{path}: names of models and variations", name)
+    study = read_cells(Study, path, "receptive_fields")
     for group in study.cells:
-        for model in group.models:
-            check_choice(f"{path}: models of cells", model, tuple(study.models))
-        for variation in group.variations:
-            check_choice(f"{path}: variations of cells", variation, tuple(study.variations))
         for name in group.fields:
             check_choice(f"{path}: fields of cells", name, FIELDS)
-    for name, spec in study.models.items():
-        if spec.like:
-            check_choice(f"{path}: models.{name}.like", spec.like, tuple(study.models))
     return study
 
 
 def load_study(name: str, profile: str, folder: Path = Path("studies")) -> Study:
     """Read the study ``folder/profile/name.toml``; a notebook's folder holds ``studies``."""
     return read_study(folder / profile / f"{name}.toml")
-
-
-def _expand(study: Study, group: CellGroup) -> Iterator[Cell]:
-    activities: list[float | None] = [*group.activities] or [None]
-    for model, activity, size, variation, seed in itertools.product(
-        group.models, activities, group.overcompleteness, group.variations, range(group.n_seeds)
-    ):
-        yield Cell(model, activity, size, variation, study.seed + seed, tuple(group.fields))
 
 
 def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measurement:
@@ -290,21 +247,17 @@ def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measuremen
         "match": dataclasses.asdict(match),
         "n_held_out": study.n_held_out,
         "n_noise": study.n_noise,
-        "sources": _own_sources(),
     }
-    path = runs_folder() / "cells" / f"{cell.name}-{digest(address)[:16]}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path):
-        if not path.exists():
-            _save(path, _measured(study, cell, config, match, show_progress))
-    return _load(path, cell)
+
+    def write(path: Path) -> None:
+        _save(path, _measured(study, cell, config, match, show_progress))
+
+    return _load(write_once(Path("cells", f"{cell.name}.npz"), address, __name__, write), cell)
 
 
 def measure_all(study: Study) -> list[Measurement]:
     """Measure all cells of a study, or find what was measured, with a bar of its progress."""
-    from tqdm import tqdm
-
-    return [measure(study, cell) for cell in tqdm(study.list_cells(), desc=study.name, unit="cell")]
+    return measure_each(study, measure)
 
 
 def _match_of(study: Study, cell: Cell, show_progress: bool) -> Match:
@@ -321,14 +274,12 @@ def _match_of(study: Study, cell: Cell, show_progress: bool) -> Match:
         "target": cell.activity,
         "n_held_out": study.n_held_out,
         "tolerance": study.tolerance,
-        "sources": _own_sources(),
     }
-    path = runs_folder() / "matches" / f"{cell.name}-{digest(address)[:16]}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path):
-        if not path.exists():
-            match = _search(study, cell, start, show_progress)
-            write_text(path, json.dumps(dataclasses.asdict(match)))
+
+    def write(path: Path) -> None:
+        write_text(path, json.dumps(dataclasses.asdict(_search(study, cell, start, show_progress))))
+
+    path = write_once(Path("matches", f"{cell.name}.json"), address, __name__, write)
     found = json.loads(path.read_text(encoding="utf-8"))
     return Match(**found | {"trials": [tuple(trial) for trial in found["trials"]]})
 
@@ -505,25 +456,13 @@ def _fits(
     return {name: fit_gabors(fields(name).double(), shape) for name in cell.fields}
 
 
-def _own_sources() -> dict[str, str]:
-    files = source_closure(f"import {__name__}")
-    return {path.as_posix().rpartition("/wlsc/")[2]: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
 def _save(path: Path, measurement: Measurement) -> None:
-    arrays: Mapping[str, Any] = {
-        "summary": np.array(json.dumps(measurement.summary)),
-        "units": measurement.units,
-        "filters": measurement.filters,
-        **{f"fit_{name}": fit for name, fit in measurement.fits.items()},
-    }
-    with replaced(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    fits = {f"fit_{name}": fit for name, fit in measurement.fits.items()}
+    arrays = {"units": measurement.units, "filters": measurement.filters, **fits}
+    save_measurement(path, measurement.summary, arrays)
 
 
 def _load(path: Path, cell: Cell) -> Measurement:
-    with np.load(path, allow_pickle=False) as arrays:
-        fits = {name: arrays[f"fit_{name}"].view(np.recarray) for name in cell.fields}
-        return Measurement(
-            cell, json.loads(str(arrays["summary"])), arrays["units"].view(np.recarray), fits, arrays["filters"]
-        )
+    summary, arrays = load_measurement(path)
+    fits = {name: arrays[f"fit_{name}"].view(np.recarray) for name in cell.fields}
+    return Measurement(cell, summary, arrays["units"].view(np.recarray), fits, arrays["filters"])
