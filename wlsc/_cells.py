@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +12,12 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from wlsc._files import locked, replaced, runs_folder
+from wlsc._files import locked, replaced, runs_folder, write_text
 from wlsc._sources import source_hashes
 from wlsc._tables import from_table, read_toml
 from wlsc._validation import check_choice, check_file_name
 from wlsc.experiments import DataConfig, TrainingConfig, digest
+from wlsc.matching import Match
 
 
 class Named(Protocol):
@@ -145,6 +147,16 @@ def write_once(path: Path, address: Mapping[str, Any], module: str, write: Calla
         if not found.exists():
             write(found)
     return found
+
+
+def match_once(path: Path, address: Mapping[str, Any], module: str, search: Callable[[], Match]) -> Match:
+    """Find a match of activity, or search for it; see `write_once`."""
+
+    def write(found: Path) -> None:
+        write_text(found, json.dumps(dataclasses.asdict(search())))
+
+    match = json.loads(write_once(path, address, module, write).read_text(encoding="utf-8"))
+    return Match(**match | {"trials": [tuple(trial) for trial in match["trials"]]})
 
 
 def save_measurement(path: Path, summary: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

@@ -22,14 +22,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from wlsc._cells import BaseStudy, load_measurement, measure_each, read_cells, save_measurement, write_once
+from wlsc._cells import BaseStudy, load_measurement, match_once, measure_each, read_cells, save_measurement, write_once
 from wlsc._validation import check_choice
 from wlsc.analysis.clustering import class_purity, cluster_codes, clustering_scores, nearest_neighbours
 from wlsc.analysis.embedding import embed_tsne
 from wlsc.dictionary import initialize_dictionary
 from wlsc.experiments import surroundings
 from wlsc.inference.exact import infer_codes
-from wlsc.matching import match_activity
+from wlsc.matching import Match, match_activity
 from wlsc.models import SparseCodingAutoencoder, WLSCAutoencoder
 from wlsc.models._unrolled import UnrolledAutoencoder
 from wlsc.representations import BASELINES, Representation, encode_in_blocks, gaussian_like, represent, split_signs
@@ -211,17 +211,7 @@ def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measuremen
 
     Two processes that ask for one cell at one time compute it once.
     """
-    address = {
-        "cell": dataclasses.asdict(cell),
-        "methods": {name: dataclasses.asdict(study.methods[name]) for name in _methods_of(study, cell)},
-        "variation": study.variations[cell.variation],
-        "training": dataclasses.asdict(study.training),
-        "n_queries": study.n_queries,
-        "first_seed": study.seed,
-        "options": study.data.options,
-        "device": study.device,
-        **surroundings(study.data),
-    }
+    address = _conditions(study, cell) | {"cell": dataclasses.asdict(cell), "n_queries": study.n_queries}
 
     def write(path: Path) -> None:
         _save(path, _measured(study, cell, show_progress))
@@ -256,9 +246,18 @@ def measure_all(study: Study) -> list[Measurement]:
     return measure_each(study, measure)
 
 
-def _methods_of(study: Study, cell: Cell) -> list[str]:
+def _conditions(study: Study, cell: Cell) -> dict[str, Any]:
+    """What the numbers of a cell depend on and its name does not say."""
     like = study.methods[cell.method].like
-    return [cell.method, *([like] if like else [])]
+    return {
+        "methods": [dataclasses.asdict(study.methods[name]) for name in (cell.method, *([like] if like else []))],
+        "variation": study.variations[cell.variation],
+        "training": dataclasses.asdict(study.training),
+        "first_seed": study.seed,
+        "options": study.data.options,
+        "device": study.device,
+        **surroundings(study.data),
+    }
 
 
 def _options(study: Study, cell: Cell) -> dict[str, Any]:
@@ -268,7 +267,14 @@ def _options(study: Study, cell: Cell) -> dict[str, Any]:
     options = spec.options | changes
     if not spec.like or "lam" in changes:
         return options
-    samples, _ = _load_samples(study, cell.variation)
+    address = _conditions(study, cell) | {"trial": cell.trial}
+    path = Path("matches", f"{cell.method}-t{cell.trial}-{cell.variation}.json")
+    match = match_once(path, address, __name__, lambda: _search(study, cell.variation, spec, options))
+    return options | {"lam": float(f"{match.lam:.6g}")}
+
+
+def _search(study: Study, variation: str, spec: MethodSpec, options: Mapping[str, Any]) -> Match:
+    samples, _ = _load_samples(study, variation)
     chosen = samples[np.random.default_rng(study.seed).permutation(len(samples))[:_N_MATCHED]]
 
     def activity_of(kind: str, given: Mapping[str, Any]) -> float:
@@ -277,8 +283,7 @@ def _options(study: Study, cell: Cell) -> dict[str, Any]:
 
     example = study.methods[spec.like]
     target = activity_of(example.kind, example.options)
-    match = match_activity(lambda lam: activity_of(spec.kind, options | {"lam": lam}), target, options["lam"])
-    return options | {"lam": float(f"{match.lam:.6g}")}
+    return match_activity(lambda lam: activity_of(spec.kind, {**options, "lam": lam}), target, options["lam"])
 
 
 @cache

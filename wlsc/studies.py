@@ -20,8 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from wlsc._cells import BaseStudy, load_measurement, measure_each, read_cells, save_measurement, write_once
-from wlsc._files import write_text
+from wlsc._cells import BaseStudy, load_measurement, match_once, measure_each, read_cells, save_measurement, write_once
 from wlsc._validation import check_choice
 from wlsc.analysis.gabor import fit_gabors
 from wlsc.analysis.nulls import phase_shuffled
@@ -276,12 +275,10 @@ def _match_of(study: Study, cell: Cell, show_progress: bool) -> Match:
         "tolerance": study.tolerance,
     }
 
-    def write(path: Path) -> None:
-        write_text(path, json.dumps(dataclasses.asdict(_search(study, cell, start, show_progress))))
+    def search() -> Match:
+        return _search(study, cell, start, show_progress)
 
-    path = write_once(Path("matches", f"{cell.name}.json"), address, __name__, write)
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return Match(**found | {"trials": [tuple(trial) for trial in found["trials"]]})
+    return match_once(Path("matches", f"{cell.name}.json"), address, __name__, search)
 
 
 def _search(study: Study, cell: Cell, start: float, show_progress: bool) -> Match:
