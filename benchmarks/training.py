@@ -32,8 +32,11 @@ N_LAYERS, UNROLLED_BATCH = 100, 256
 CLOSED_FORM_BATCH = 2048
 REPEATS = 5
 
-#: The l1 problem on which scikit-learn is a peer: atoms, λ, samples per step.
-N_L1_ATOMS, L1_LAM, L1_BATCH = 196, 1.0, 1000
+#: Sizes of one pass: samples at `N_ATOMS` atoms, and atoms at so many samples.
+PASS_SAMPLES, PASS_ATOMS, SAMPLES_OF_ATOMS = (8_000, 16_000, 32_000, 64_000), (125, 250, 500, 1_000), 16_000
+
+#: The l1 problem on which scikit-learn is a peer: samples, atoms, λ, samples per step.
+N_PATCHES, N_L1_ATOMS, L1_LAM, L1_BATCH = 20_000, 196, 1.0, 1000
 
 
 def load() -> np.ndarray:
@@ -144,7 +147,7 @@ def work() -> None:
 
 def l1_problem() -> tuple[np.ndarray, np.ndarray]:
     """Whitened patches, and first atoms of length 1 from among them."""
-    patches = wlsc.load_patches("photographs", 12, 20_000, seed=0, min_variance=0.1)
+    patches = wlsc.load_patches("photographs", 12, N_PATCHES, seed=0, min_variance=0.1)
     atoms = initialize_dictionary(patches, N_L1_ATOMS, torch.Generator().manual_seed(0)).numpy()
     return patches, atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
 
@@ -192,22 +195,42 @@ def time_to(target: float, run: dict[str, Any]) -> float:
     return reached[0]
 
 
+def sizes() -> dict[str, dict[str, Any]]:
+    """What was measured, by part of the record: numbers of samples, atoms, features, layers and seeds."""
+    digits = load()
+    return {
+        "problem": {
+            "data": "mnist",
+            "classes": list(CLASSES),
+            "n_samples": len(digits),
+            "n_features": digits.shape[1],
+            "n_atoms": N_ATOMS,
+            "lam": LAM,
+        },
+        "unrolled": {"n_layers": N_LAYERS, "batch_size": UNROLLED_BATCH, "epochs": 1},
+        "closed_form": {"batch_size": CLOSED_FORM_BATCH, "n_seeds": REPEATS},
+        "l1": {"n_samples": N_PATCHES, "n_atoms": N_L1_ATOMS, "lam": L1_LAM, "batch_size": L1_BATCH},
+        "pass": {"n_samples_at_varied_n_atoms": SAMPLES_OF_ATOMS, "n_atoms_at_varied_n_samples": N_ATOMS},
+    }
+
+
 def measure() -> dict[str, Any]:
+    known = sizes()
     paper = unrolled(0)
     ours = [closed_form(seed) for seed in range(REPEATS)]
     # the harder of the two targets: the network's own objective, or what its dictionary is worth to an exact encoder
     target = min(paper["own_objective"], paper["exact_objective"])
     times = [time_to(target, run) for run in ours]
     monotone = [all(b <= a for a, b in pairwise(run["objectives"])) for run in ours]
-    sizes = {str(n): [one_pass(n, N_ATOMS)["seconds"] for _ in range(3)] for n in (8_000, 16_000, 32_000, 64_000)}
-    atoms = {str(m): [one_pass(16_000, m)["seconds"] for _ in range(3)] for m in (125, 250, 500, 1_000)}
+    samples = {str(n): [one_pass(n, N_ATOMS)["seconds"] for _ in range(3)] for n in PASS_SAMPLES}
+    atoms = {str(m): [one_pass(SAMPLES_OF_ATOMS, m)["seconds"] for _ in range(3)] for m in PASS_ATOMS}
     processes = {str(n): [among_processes(n) for _ in range(3)] for n in (1, 2)}
     l1 = {"closed_form": l1_closed_form(), "scikit_learn": l1_scikit_learn()}
     return {
-        "problem": {"data": "mnist", "classes": list(CLASSES), "n_atoms": N_ATOMS, "lam": LAM},
-        "unrolled": paper | {"n_layers": N_LAYERS, "batch_size": UNROLLED_BATCH, "epochs": 1},
+        "problem": known["problem"],
+        "unrolled": paper | known["unrolled"],
         "closed_form": {
-            "batch_size": CLOSED_FORM_BATCH,
+            **known["closed_form"],
             "seconds_to_target": spread(times),
             "seconds_of_one_pass": spread([run["seconds"][len(run["seconds"]) // 2 - 1] for run in ours]),
             "objective_after_one_pass": spread([run["objectives"][len(run["seconds"]) // 2 - 1] for run in ours]),
@@ -217,9 +240,10 @@ def measure() -> dict[str, Any]:
         },
         "target": target,
         "times_sooner": spread([paper["seconds"] / seconds for seconds in times]),
-        "seconds_of_one_pass_by_n_samples": {n: spread(seconds) for n, seconds in sizes.items()},
+        "seconds_of_one_pass_by_n_samples": {n: spread(seconds) for n, seconds in samples.items()},
         "seconds_of_one_pass_by_n_processes": {n: spread(seconds) for n, seconds in processes.items()},
-        "l1": l1 | {"n_atoms": N_L1_ATOMS, "lam": L1_LAM, "batch_size": L1_BATCH},
+        "l1": l1 | known["l1"],
+        "pass": known["pass"],
         "seconds_of_one_pass_by_n_atoms": {m: spread(seconds) for m, seconds in atoms.items()},
     }
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -12,7 +15,22 @@ from wlsc._notebooks import is_notebook, list_pages
 REPOSITORY = Path(__file__).parents[1]
 PAGES = list_pages(REPOSITORY / "book" / "_toc.yml")
 NOTEBOOKS = [page for page in PAGES if is_notebook(REPOSITORY / "book" / f"{page}.md")]
+#: Runs a command in a process that sees mounts of its own, root or not.
+MOUNT_NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
+
 UNDER_CI = bool(os.environ.get("CI"))
+
+
+def give_up(reason: str) -> NoReturn:
+    """Skip a test that this machine cannot run; under continuous integration, which must be able to, fail it."""
+    message = f"NOT TESTED: {reason}"
+    pytest.fail(message) if UNDER_CI else pytest.skip(message)
+
+
+def check_mount_namespaces() -> None:
+    """Give up where users cannot mount file systems for their own processes."""
+    if not shutil.which("unshare") or subprocess.run([*MOUNT_NAMESPACE, "true"], capture_output=True).returncode != 0:
+        give_up("this machine gives users no mount namespaces")
 
 
 @pytest.fixture(scope="session")

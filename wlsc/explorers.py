@@ -154,23 +154,13 @@ def penalty_slider(
     Parameters
     ----------
     name, profile, still
-        As for `draw_digit`.
+        As for `draw_digit`, which also says what is returned and raised.
     samples
         Points of the plane, shape (n_samples, 2).
     lams
         Weights λ > 0 of the penalty, ascending, shape (n_lams,).
     dictionaries
         Atoms learned at each of them, shape (n_lams, n_atoms, 2).
-
-    Returns
-    -------
-    Explorer
-        Shows itself at the end of a notebook's cell.
-
-    Raises
-    ------
-    ValueError
-        If an argument is not what is described above.
     """
     points = _table("samples", samples, n_columns=2)
     weights = np.asarray(lams, dtype=float)
@@ -207,7 +197,7 @@ def code_map(
     Parameters
     ----------
     name, profile, still
-        As for `draw_digit`.
+        As for `draw_digit`, which also says what is returned and raised.
     points
         Shape (n_samples, 2).
     labels
@@ -220,16 +210,6 @@ def code_map(
         Shape (n_samples, n_atoms), rows on the simplex.
     n_listed
         Heaviest atoms of each sample that are kept.
-
-    Returns
-    -------
-    Explorer
-        Shows itself at the end of a notebook's cell.
-
-    Raises
-    ------
-    ValueError
-        If an argument is not what is described above.
     """
     places = _table("points", points, n_columns=2)
     pictures, atoms = _table("images", images), _table("dictionary", dictionary)
@@ -294,21 +274,11 @@ def electrode(
     Parameters
     ----------
     name, profile, still
-        As for `draw_digit`.
+        As for `draw_digit`, which also says what is returned and raised.
     units
         Fitted units of each model, by its name.
     edges, counts
         Bin edges along nx and ny, and cells per bin, shape (n_x_bins, n_y_bins).
-
-    Returns
-    -------
-    Explorer
-        Shows itself at the end of a notebook's cell.
-
-    Raises
-    ------
-    ValueError
-        If an argument is not what is described above.
     """
     if not units:
         raise ValueError("units must name at least one model, got none")
@@ -332,7 +302,7 @@ def phase_slider(name: str, profile: str, treatments: Mapping[str, Mapping[str, 
     Parameters
     ----------
     name, profile, still
-        As for `draw_digit`.
+        As for `draw_digit`, which also says what is returned and raised.
     treatments
         Name of each treatment, such as "mean removed" → name of each model → folded phases in degrees, (n_units,),
         0 even … 90 odd.

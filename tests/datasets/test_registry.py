@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import MOUNT_NAMESPACE, check_mount_namespaces
 from tests.datasets.local_server import CONTENT, QUICK, body, drip, silence, without_length
 from wlsc.datasets import registry as registry_module
 from wlsc.datasets.registry import (
@@ -358,15 +359,13 @@ class TestNoRoom:
         assert files_in(cache) == ["toy"]
 
     def test_a_full_disk_and_a_read_only_one(self, server, cache, make_registry):
-        namespace = ["unshare", "--user", "--map-root-user", "--mount"]
-        if subprocess.run([*namespace, "true"], capture_output=True).returncode != 0:
-            pytest.skip("this machine gives users no mount namespaces")
+        check_mount_namespaces()
         server.answers["/data.bin"] = [body(CONTENT)]
         registry = make_registry(server.url)
         cache.mkdir()
         for options, reason in (("size=32k", "No space left on device"), ("ro", "Read-only file system")):
             mount = f'mount -t tmpfs -o {options} tmpfs "{cache}" && exec "$@"'
-            process = fetch_in_process(registry, *namespace, "sh", "-c", mount, "sh")
+            process = fetch_in_process(registry, *MOUNT_NAMESPACE, "sh", "-c", mount, "sh")
             assert_one_message(process, str(cache / "toy" / "data.bin"), reason, "WLSC_CACHE_DIR")
 
     def test_a_read_only_cache_that_is_complete_serves(self, refused_url, cache, make_registry):

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
-from tests.conftest import REPOSITORY
-
-#: In a process that sees mounts of its own, root or not.
-_NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
+from tests.conftest import MOUNT_NAMESPACE, REPOSITORY, check_mount_namespaces
 
 #: Runs commands of `wlsc` and of the shell one after the other, and notes what each `wlsc` ended with.
 _SCRIPT = """
@@ -47,14 +41,13 @@ class Said(NamedTuple):
 
 def run_with_mounts(folder: Path, *commands: str | tuple[object, ...]) -> Said:
     """Run shell commands (text) and `wlsc` commands (tuples of arguments) that see the mounts made among them."""
-    if not shutil.which("unshare") or subprocess.run([*_NAMESPACE, "true"], capture_output=True).returncode != 0:
-        pytest.skip("this machine gives users no mount namespaces")
+    check_mount_namespaces()
     steps = [[each] if isinstance(each, str) else ["wlsc", *map(str, each)] for each in commands]
     ends = folder / "ends.json"
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "WLSC_RUNS_DIR": str(folder / "disk" / "runs")}
     environment |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*_NAMESPACE, sys.executable, "-c", _SCRIPT, json.dumps(steps), str(ends)],
+        [*MOUNT_NAMESPACE, sys.executable, "-c", _SCRIPT, json.dumps(steps), str(ends)],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -10,6 +10,7 @@ from scipy.spatial import Delaunay
 from scipy.spatial.distance import cdist
 
 import wlsc
+from tests.inference.degenerate import degenerate_problems
 from tests.test_problem import minimum
 
 
@@ -123,26 +124,8 @@ def test_bad_input(options, message):
 
 
 @st.composite
-def degenerate_problems(draw):
-    """Shapes, scales and dictionaries that break solvers: copies, lines and grids of atoms, patches on atoms, zeros."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    n_samples, n_atoms, n_features = draw(st.integers(1, 20)), draw(st.integers(1, 40)), draw(st.integers(1, 12))
-    patches, dictionary = rng.normal(size=(n_samples, n_features)), rng.normal(size=(n_atoms, n_features))
-    kind = draw(
-        st.sampled_from(["generic", "copies", "grid", "line", "zero patches", "patches on atoms", "zero atoms"])
-    )
-    if kind == "copies":
-        dictionary = dictionary[rng.integers(n_atoms, size=n_atoms)]
-    elif kind == "grid":
-        patches, dictionary = np.round(patches), np.round(dictionary)
-    elif kind == "line":
-        dictionary = dictionary[:, :1] * np.ones(n_features)
-    elif kind == "zero patches":
-        patches = np.zeros_like(patches)
-    elif kind == "patches on atoms":
-        patches = dictionary[rng.integers(n_atoms, size=n_samples)]
-    elif kind == "zero atoms":
-        dictionary = np.zeros_like(dictionary)
+def problems(draw):
+    patches, dictionary, _ = draw(degenerate_problems())
     scale = 10.0 ** draw(st.integers(-6, 6))
     dtype = draw(st.sampled_from([np.float32, np.float64]))
     lam = draw(st.sampled_from([0.0, 1e-6, 1e-3, 0.1, 1.0, 1e3]))
@@ -159,7 +142,7 @@ def certificate(patches, dictionary, codes, lam):
 
 
 @settings(deadline=None, max_examples=300)
-@given(degenerate_problems(), st.booleans(), st.sampled_from(["dense", "csr"]))
+@given(problems(), st.booleans(), st.sampled_from(["dense", "csr"]))
 def test_degenerate_problems_are_solved(problem_, warm, output):
     patches, dictionary, lam = problem_
     start = None

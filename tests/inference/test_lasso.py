@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Lasso
 
+from tests.inference.degenerate import degenerate_problems
 from wlsc.inference._lasso import solve_lasso
 from wlsc.models import SparseCodingAutoencoder
 
@@ -123,37 +124,17 @@ def test_patches_must_be_finite(value):
 
 
 @st.composite
-def degenerate_problems(draw):
-    """Dictionaries and patches that break solvers: copies, mirror images, near copies, lines and grids, zeros."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    n_samples, n_atoms, n_features = draw(st.integers(1, 20)), draw(st.integers(1, 40)), draw(st.integers(1, 12))
-    patches, dictionary = rng.normal(size=(n_samples, n_features)), rng.normal(size=(n_atoms, n_features))
-    kind = draw(
-        st.sampled_from(["generic", "copies", "near copies", "grid", "line", "patches on atoms", "zero atoms", "zeros"])
-    )
-    if kind == "copies":
-        dictionary = dictionary[rng.integers(n_atoms, size=n_atoms)] * rng.choice([-1, 1], size=(n_atoms, 1))
-    elif kind == "near copies":
-        dictionary = dictionary[rng.integers(n_atoms, size=n_atoms)]
-        dictionary += 10.0 ** draw(st.integers(-9, -2)) * rng.normal(size=dictionary.shape)
-    elif kind == "grid":
-        patches, dictionary = np.round(patches), np.round(dictionary)
-    elif kind == "line":
-        dictionary = dictionary[:, :1] * np.ones(n_features)
-    elif kind == "patches on atoms":
-        patches = dictionary[rng.integers(n_atoms, size=n_samples)]
-    elif kind == "zero atoms":
-        dictionary *= rng.random((n_atoms, 1)) < 0.5
-    elif kind == "zeros":
-        patches *= rng.random((n_samples, 1)) < 0.5
+def problems(draw):
+    patches, dictionary, rng = draw(degenerate_problems(mirrored=True))
     scale = 10.0 ** draw(st.integers(-3, 3))
-    start = rng.normal(size=(n_samples, n_atoms)) * (rng.random((n_samples, n_atoms)) < 0.3)
+    start = rng.normal(size=(len(patches), len(dictionary)))
+    start *= rng.random(start.shape) < 0.3
     return scale * patches, normalised(dictionary), draw(st.sampled_from([None, start]))
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    degenerate_problems(),
+    problems(),
     st.sampled_from([1e-3, 1e-2, 0.1, 0.5]),
     st.booleans(),
     st.sampled_from([np.float32, np.float64]),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.finite_differences import assert_gradient
 from wlsc import load_patches
 from wlsc.dictionary import initialize_dictionary
 from wlsc.inference.exact import ConvergenceError
@@ -154,14 +155,7 @@ def test_gradient_of_the_layers_against_finite_differences():
     model, patches = make_model(4, 6, n_layers=3, step="learned"), draw(3, 4)
     model.loss(patches).backward()
     for parameter in (model.dictionary, model.log_step):
-        flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
-        for index in range(0, len(flat), 5):
-            differences = []
-            for change in (1e-6, -1e-6):
-                flat[index] += change
-                differences.append(float(model.loss(patches).detach()))
-                flat[index] -= change
-            assert float(gradient[index]) == pytest.approx((differences[0] - differences[1]) / 2e-6, abs=1e-6)
+        assert_gradient(lambda: model.loss(patches), parameter, every=5)
 
 
 def test_truncated_gradient_counts_the_last_layers_only():

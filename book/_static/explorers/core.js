@@ -6,16 +6,16 @@
 
   /**
    * Called by a data script: put an explorer in the place of the still picture that waits for this data. Each kind of
-   * explorer is a function of this namespace, from data to the elements to show and what they are drawn from.
+   * explorer is a class of this namespace, made of the data, whose `content` are the elements to show.
    */
   explorers.add = async function (name, packed) {
     const data = await unpacked(packed);
     for (const container of document.querySelectorAll(`[data-explorer="${name}"]:not([data-ready])`)) {
-      const { content, state } = explorers[data.kind](data);
-      container.replaceChildren(...content);
+      const explorer = new explorers[data.kind](data);
+      container.replaceChildren(...explorer.content);
       container.setAttribute("role", "group");
       container.setAttribute("aria-label", data.title);
-      container.explorer = state;
+      container.explorer = explorer;
       container.dataset.ready = "";
     }
   };
@@ -92,6 +92,13 @@
   explorers.labelled = function (text, control, output = "") {
     control.id = `wlsc-control-${++nControls}`;
     return element("div", { class: "wlsc-control" }, element("label", { for: control.id }, text), control, output);
+  };
+
+  /** A slider and the place for the text of its value; `oninput` is told where it stands. */
+  explorers.slider = function ({ min = 0, max, step = 1, value = min }, oninput) {
+    const listener = () => oninput(Number(slider.value));
+    const slider = element("input", { type: "range", min, max, step, value, oninput: listener });
+    return [slider, element("span", { class: "wlsc-value", "aria-hidden": "true" })];
   };
 
   /** A list to choose from: pairs of value and text. */

@@ -8,12 +8,7 @@
   /* Active atoms that are listed; a small λ may use dozens. */
   const N_SHOWN = 12;
 
-  explorers.draw = function (data) {
-    const drawing = new Drawing(data);
-    return { content: drawing.content, state: drawing };
-  };
-
-  class Drawing {
+  explorers.draw = class {
     constructor({ dictionary, examples, labels, lam, unit_norm: unitNorm }) {
       this.atoms = dictionary.flat();
       this.nAtoms = dictionary.nRows;
@@ -44,16 +39,9 @@
       this.reconstruction = picture("Reconstruction from the active atoms");
       this.list = new explorers.AtomList(N_SHOWN);
       this.numbers = new explorers.Numbers();
-      this.output = element("span", { class: "wlsc-value", "aria-hidden": "true" });
-      const slider = element("input", {
-        type: "range",
-        min: EXPONENTS[0],
-        max: EXPONENTS[1],
-        step: 0.05,
-        value: Math.log10(this.lam),
-        oninput: () => this.setPenalty(10 ** Number(slider.value), slider),
-      });
-      this.setPenalty(this.lam, slider);
+      const range = { min: EXPONENTS[0], max: EXPONENTS[1], step: 0.05, value: Math.log10(this.lam) };
+      [this.slider, this.output] = explorers.slider(range, (exponent) => this.setPenalty(10 ** exponent));
+      this.setPenalty(this.lam);
       const buttons = labels.map((label, index) =>
         element(
           "button",
@@ -95,15 +83,15 @@
           "or load an example",
           ...buttons,
         ),
-        labelled("penalty λ", slider, this.output),
+        labelled("penalty λ", this.slider, this.output),
         ...this.numbers.content,
       ];
     }
 
-    setPenalty(lam, slider) {
+    setPenalty(lam) {
       this.lam = lam;
       this.output.textContent = explorers.digits(lam);
-      slider.setAttribute("aria-valuetext", explorers.digits(lam));
+      this.slider.setAttribute("aria-valuetext", explorers.digits(lam));
       this.changed();
     }
 
@@ -216,5 +204,5 @@
           `${(100 * error).toFixed(1)} % of the squared length is not reconstructed.`,
       );
     }
-  }
+  };
 })((window.wlscExplorers = window.wlscExplorers || {}));

@@ -10,12 +10,7 @@
   const MARGIN = 48;
   const END = 10;
 
-  explorers.electrode = function (data) {
-    const electrode = new Electrode(data);
-    return { content: electrode.content, state: electrode };
-  };
-
-  class Electrode {
+  explorers.electrode = class {
     constructor({ models, edges, counts }) {
       this.models = models;
       this.build(edges, counts.rows());
@@ -117,7 +112,7 @@
       const told = facts.map(([name, value]) => `${name} ${digits(value)}`).join(", ");
       this.numbers.say(`${this.model.name}, unit ${unit + 1} of ${this.places.length}: ${told}.`);
     }
-  }
+  };
 
   /** Place of a value along an axis, from the left or from below. */
   function across(value) {

@@ -7,12 +7,7 @@
   const N_CELLS = 48;
   const DOT = 1.6;
 
-  explorers.map = function (data) {
-    const map = new CodeMap(data);
-    return { content: map.content, state: map };
-  };
-
-  class CodeMap {
+  explorers.map = class {
     constructor({ points, labels, images, dictionary, atoms, weights, colours, names }) {
       Object.assign(this, { images, dictionary, atoms, weights, colours, names });
       this.points = points.rows().map(([x, y]) => [DOT + (SIZE - 2 * DOT) * x, DOT + (SIZE - 2 * DOT) * (1 - y)]);
@@ -179,7 +174,7 @@
           `are shown, the heaviest, atom ${numbers[0]}, with ${active[0][1].toFixed(2)}.`,
       );
     }
-  }
+  };
 
   function cellOf(place) {
     return Math.min(Math.max(Math.floor((place / SIZE) * N_CELLS), 0), N_CELLS - 1);

@@ -9,12 +9,7 @@
   /* Share of the picture's side that an arrow key moves the point. */
   const STEP = 0.02;
 
-  explorers.penalty = function (data) {
-    const plane = new Plane(data);
-    return { content: plane.content, state: plane };
-  };
-
-  class Plane {
+  explorers.penalty = class {
     constructor({ samples, dictionaries, lams, colours }) {
       this.samples = samples.rows();
       this.trained = dictionaries.map((dictionary) => ({ rows: dictionary.rows(), flat: dictionary.flat() }));
@@ -70,14 +65,7 @@
       );
       this.list = new explorers.AtomList(Infinity);
       this.numbers = new explorers.Numbers();
-      this.output = element("span", { class: "wlsc-value", "aria-hidden": "true" });
-      this.slider = element("input", {
-        type: "range",
-        min: 0,
-        max: this.lams.length - 1,
-        step: 1,
-        oninput: () => this.choose(Number(this.slider.value)),
-      });
+      [this.slider, this.output] = explorers.slider({ max: this.lams.length - 1 }, (index) => this.choose(index));
       this.content = [
         element(
           "div",
@@ -179,7 +167,7 @@
           `spread of the atoms in use ${spread.toFixed(4)}.`,
       );
     }
-  }
+  };
 
   function squaredDistance(a, b) {
     return (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2;

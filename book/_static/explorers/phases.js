@@ -7,12 +7,7 @@
   const HEIGHT = 240;
   const MARGIN = { left: 40, right: 14, top: 12, bottom: 48 };
 
-  explorers.phases = function (data) {
-    const histogram = new Histogram(data);
-    return { content: histogram.content, state: histogram };
-  };
-
-  class Histogram {
+  explorers.phases = class {
     constructor({ treatments }) {
       this.treatments = treatments.map(({ name, models }) => ({ name, models: models.map(shared) }));
       const shares = this.treatments.flatMap(({ models }) => models.flatMap((model) => model.shares));
@@ -32,14 +27,7 @@
       );
       this.legend = element("ul", { class: "wlsc-legend" });
       this.numbers = new explorers.Numbers();
-      this.output = element("span", { class: "wlsc-value", "aria-hidden": "true" });
-      this.slider = element("input", {
-        type: "range",
-        min: 0,
-        max: this.treatments.length - 1,
-        step: 1,
-        oninput: () => this.choose(Number(this.slider.value)),
-      });
+      [this.slider, this.output] = explorers.slider({ max: this.treatments.length - 1 }, (index) => this.choose(index));
       this.content = [
         element("div", { class: "wlsc-histogram" }, this.picture, this.legend),
         labelled("images", this.slider, this.output),
@@ -114,7 +102,7 @@
       });
       this.numbers.say(`${name}. ${told.join("; ")}.`);
     }
-  }
+  };
 
   /** Share of a model's units in each bin. */
   function shared({ name, colour, phases }) {
