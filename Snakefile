@@ -38,6 +38,8 @@ PAGES = list_pages(Path("book/_toc.yml"))
 NOTEBOOKS = {page: read_notebook(Path(f"book/{page}.md")) for page in PAGES if is_notebook(Path(f"book/{page}.md"))}
 PLAIN = [f"book/{page}.md" for page in PAGES if page not in NOTEBOOKS]
 SHARED = [*(path for path in Path("book/_static").rglob("*") if path.is_file()), *Path("book/_ext").glob("*.py")]
+#: Tests that say which equation they hold, for the index of equations.
+HOLDING = [path for path in Path("tests").rglob("test_*.py") if "mark.equation(" in path.read_text(encoding="utf-8")]
 DATA = [*Path("data").rglob("*.toml"), *Path("data").rglob("*.csv")]
 
 #: What was asked for on the command line; what is not keeps the defaults of configurations and notebooks.
@@ -190,6 +192,7 @@ rule build:
     input:
         "_config.yml",
         SHARED,
+        HOLDING,
         pages=["book/_toc.yml", "book/references.bib", *PLAIN],
         notebooks=expand(f"{OUT}/notebooks/{{name}}.ipynb", name=NOTEBOOKS),
     output:

@@ -16,13 +16,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from wlsc._files import locked, write_text
-from wlsc._notebooks import find_configurations, number_cells, parse_parameters, read_notebook, read_parameters
+from wlsc._notebooks import (
+    find_configurations,
+    find_studies,
+    number_cells,
+    parse_parameters,
+    read_notebook,
+    read_parameters,
+)
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -77,7 +85,7 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
         executed = _run(source, notebook, given, partial, cell_timeout)
         duration = time.perf_counter() - start
         _publish(executed)
-        report = _report(source, values, duration, _training_times(notebook, folder))
+        report = _report(source, notebook, values, duration, folder)
         write_text(folder / "reports" / f"{source.stem}.json", report)
         write_text(output, json.dumps(executed, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
         partial.unlink()
@@ -197,28 +205,45 @@ def _publish(notebook: NotebookNode) -> None:
     number_cells(notebook)
 
 
-def _training_times(notebook: NotebookNode, folder: Path) -> dict[str, float]:
-    """Seconds that the trainings which ``notebook`` reads took, as far as their records lie in ``folder``."""
-    records = {name: folder / "trained" / f"{name}.json" for name in find_configurations(notebook)}
-    return {name: json.loads(path.read_text())["duration_s"] for name, path in records.items() if path.exists()}
-
-
-def _report(source: Path, parameters: Mapping[str, Any], duration: float, training_times: Mapping[str, float]) -> str:
+def _report(source: Path, notebook: NotebookNode, parameters: Mapping[str, Any], duration: float, folder: Path) -> str:
     kilobyte = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss differs between the systems
+    records = _records(notebook, folder)
     report = {
         "notebook": source.stem,
+        "command": f"wlsc execute book/{source.name}"
+        + "".join(f" -p {k} {v}" for k, v in parameters.items() if v != ""),
         "profile": parameters.get("profile"),
         "device": _device(parameters.get("device", "auto")),
         "seed": parameters.get("seed"),
         "parameters": dict(parameters),
+        "configuration": _configuration(source, notebook, parameters),
+        "data": {name: digest for record in records.values() for name, digest in record.get("data", {}).items()},
         "duration_s": round(duration, 3),
-        "training_s": dict(training_times),
+        "training_s": {name: record["duration_s"] for name, record in records.items()},
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * kilobyte,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(source.parent),
         "versions": {name: version(name) for name in ("wlsc", "torch", "numpy", "scipy", "scikit-learn")},
     }
     return json.dumps(report, indent=1) + "\n"
+
+
+def _records(notebook: NotebookNode, folder: Path) -> dict[str, dict[str, Any]]:
+    """What is recorded in ``folder`` of the trainings and of the cells of studies that ``notebook`` reads."""
+    paths = [folder / "trained" / f"{name}.json" for name in find_configurations(notebook)]
+    for name in find_studies(notebook):
+        paths += [folder / "studied" / f"{name}.json", *sorted((folder / "studied" / name).glob("*.json"))]
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()}
+
+
+def _configuration(source: Path, notebook: NotebookNode, parameters: Mapping[str, Any]) -> str:
+    """Hash of all that was configured: the notebook's parameters, and the files of its trainings and studies."""
+    hashed = sha256(json.dumps(dict(parameters), sort_keys=True).encode())
+    for kind, names in (("experiments", find_configurations(notebook)), ("studies", find_studies(notebook))):
+        for name in names:
+            path = source.parent / kind / str(parameters["profile"]) / f"{name}.toml"
+            hashed.update(path.read_bytes() if path.exists() else b"")
+    return hashed.hexdigest()[:16]
 
 
 def _device(name: str) -> str:

@@ -97,7 +97,8 @@ def train(
     run = run_experiment(config, show_progress=True)
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
-        write_text(record, json.dumps({"run": run.path.name, "duration_s": run.provenance["duration_s"]}) + "\n")
+        facts = {"run": run.path.name, "duration_s": run.provenance["duration_s"]}
+        write_text(record, json.dumps(facts | {"data": run.provenance["address"]["data"]}) + "\n")
     typer.echo(run.path)
 
 
@@ -137,6 +138,7 @@ def run_cells(
     from tqdm import tqdm
 
     from wlsc._files import write_text
+    from wlsc.experiments import surroundings
 
     began, found, module = time.perf_counter(), {}, _study_module(file)
     described = dataclasses.replace(module.read_study(file), **_given(seed=seed, device=device))
@@ -146,7 +148,8 @@ def run_cells(
         found[cell.name] = module.measure(described, cell).summary
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
-        write_text(record, json.dumps({"duration_s": round(time.perf_counter() - began, 3), "cells": found}) + "\n")
+        facts = {"duration_s": round(time.perf_counter() - began, 3), "data": surroundings(described.data)["data"]}
+        write_text(record, json.dumps(facts | {"cells": found}) + "\n")
 
 
 @runs.command("list")

@@ -1,12 +1,13 @@
-"""What a notebook leaves behind: figures with stable names, their data, and a small JSON of what was found."""
+"""What a notebook leaves behind: figures and tables with stable names, and a small JSON of what was found."""
 
 from __future__ import annotations
 
 import base64
 import csv
+import itertools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,59 @@ def save_figure(
     with replaced(path) as temporary:
         plots.save(figure, temporary)
     columns = [np.asarray(column).ravel().tolist() for column in data.values()]
-    with replaced(folder / f"{name}.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(data)
-        for row in range(max(map(len, columns))):
-            writer.writerow([column[row] if row < len(column) else "" for column in columns])
+    _write_csv(folder / f"{name}.csv", list(data), itertools.zip_longest(*columns, fillvalue=""))
     return SavedFigure(path)
+
+
+@dataclass(frozen=True)
+class SavedTable:
+    """A table on disk that Jupyter shows."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def _repr_markdown_(self) -> str:
+        lines = [self.header, ["---"] * len(self.header), *self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def save_table(name: str, profile: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> SavedTable:
+    """Save a table as ``name``.csv among the figures, for a page to include with the directive ``csv-table``.
+
+    Parameters
+    ----------
+    name
+        Stable name, such as "verdicts-1a".
+    profile
+        Profile whose folder of figures is used, unless ``WLSC_FIGURES_DIR`` names another.
+    header
+        What stands over the columns; Markdown.
+    rows
+        Entries of each row, as many as the header has; Markdown.
+
+    Returns
+    -------
+    SavedTable
+        Shows itself at the end of a notebook's cell.
+
+    Raises
+    ------
+    ValueError
+        If a row is longer or shorter than the header.
+    """
+    lines = [list(map(str, row)) for row in rows]
+    for line in lines:
+        if len(line) != len(header):
+            raise ValueError(f"rows must have an entry for each of {len(header)} columns, got {len(line)}: {line}")
+    _write_csv(output_folder("figures", profile) / f"{name}.csv", header, lines)
+    return SavedTable(list(header), lines)
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with replaced(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def save_claims(name: str, profile: str, claims: Mapping[str, Any]) -> None:

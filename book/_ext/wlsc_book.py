@@ -1,34 +1,35 @@
-"""What this book adds to Jupyter Book: run times, provenance, the API reference, and repairs of the theme."""
+"""What this book adds to Jupyter Book: run times, provenance, tables, links to data, and repairs of the theme."""
 
 from __future__ import annotations
 
 import inspect
-import json
-import pkgutil
 import re
-from collections.abc import Iterator
 from html import escape
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import generated_pages
 from docutils import nodes
+from docutils.parsers.rst.directives.tables import CSVTable
+from docutils.statemachine import StringList
+from generated_pages import read_report
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
-
-import wlsc
 
 #: Before and after the theme and every other extension.
 FIRST, LAST = 100, 900
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the directive ``measured``, the API reference, and the last touches to every page."""
+    """Register directives, generated pages, links to the numbers behind figures, and the last touches to every page."""
     app.add_directive("measured", Measured)
+    app.add_directive("saved-table", SavedTable)
+    app.add_transform(LinkFigureData)
     app.connect("source-read", link_to_executed)
-    app.connect("source-read", add_reference)
+    app.connect("source-read", write_generated)
     app.connect("autodoc-process-docstring", translate_docstring, priority=LAST)
     app.connect("autodoc-skip-member", skip_tuple_fields)
     app.connect("html-page-context", add_provenance, priority=LAST)
@@ -49,10 +50,47 @@ class Measured(SphinxDirective):
         return [nodes.raw("", line, format="html")]
 
 
-def read_report(srcdir: str | Path, page: str) -> dict[str, Any] | None:
-    """Return the report of the notebook behind ``page``, or None if the page is plain text."""
-    path = Path(srcdir).parent / "reports" / f"{page}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+class SavedTable(CSVTable):
+    """A table that a notebook has saved: its name, and below it the caption.
+
+    It can be referred to as ``tab-`` and the name, and links to its file.
+    """
+
+    required_arguments, optional_arguments, final_argument_whitespace = 1, 0, False
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        name, caption = self.arguments[0], " ".join(self.content)
+        file = f"figures/{name}.csv"
+        self.arguments, self.content = [caption], StringList()
+        self.options |= {"file": file, "header-rows": 1, "name": f"tab-{name}", "class": ["saved-table"]}
+        found = super().run()
+        for title in found[0].findall(nodes.title):
+            title += link_to_data(file)
+        for entry in found[0].findall(nodes.entry):
+            if re.match(r"[+−-]?[\d.]+(?!\w)", entry.astext()):
+                entry["classes"].append("number")
+        return found
+
+
+class LinkFigureData(SphinxTransform):
+    """Links from the caption of a figure that a notebook has saved to the numbers in it."""
+
+    default_priority = 500
+
+    def apply(self, **_: Any) -> None:
+        """Add the links."""
+        for figure in self.document.findall(nodes.figure):
+            image, caption = next(figure.findall(nodes.image)), next(figure.findall(nodes.caption), None)
+            file = Path(image["uri"]).with_suffix(".csv")
+            if caption is not None and (Path(self.env.srcdir) / file).exists():
+                caption += link_to_data(file.as_posix())
+
+
+def link_to_data(file: str) -> list[nodes.Node]:
+    """Link to a CSV file that readers can download."""
+    text = nodes.inline("", "data")
+    return [nodes.Text(" "), addnodes.download_reference("", "", text, reftarget=file, classes=["data-link"])]
 
 
 def describe_run(report: dict[str, Any]) -> str:
@@ -85,35 +123,13 @@ def link_to_executed(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = re.sub(r"\]\((\w+)\.md(?=[#)])", executed, source[0])
 
 
-def add_reference(app: Sphinx, page: str, source: list[str]) -> None:
-    """Write every public function and class of the package into the page ``api``, each under its shortest path."""
-    if page != "api":
-        return
-    seen: set[int] = set()
-    for module in public_modules():
-        names = [name for name, member in public_members(module) if id(member) not in seen]
-        seen |= {id(member) for _, member in public_members(module)}
-        if names:
-            source[0] += f"\n## `{module.__name__}`\n\n```{{eval-rst}}\n.. automodule:: {module.__name__}\n"
-            source[0] += f"   :members: {', '.join(names)}\n```\n"
-
-
-def public_modules() -> list[ModuleType]:
-    """Return the package and its modules without a leading underscore, the command line aside, packages first."""
-    found = (module.name for module in pkgutil.walk_packages(wlsc.__path__, "wlsc."))
-    names = [name for name in found if "._" not in name and name != "wlsc.cli"]
-    return [import_module(name) for name in sorted(["wlsc", *names], key=lambda name: (name.count("."), name))]
-
-
-def public_members(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    """Name and value of the functions and classes that a module offers: its ``__all__``, or what it defines."""
-    offered = getattr(module, "__all__", None)
-    for name in dir(module) if offered is None else offered:
-        member = getattr(module, name)
-        if not inspect.isroutine(member) and not inspect.isclass(member):
-            continue
-        if offered is not None or (member.__module__ == module.__name__ and not name.startswith("_")):
-            yield name, member
+def write_generated(app: Sphinx, page: str, source: list[str]) -> None:
+    """Write what is generated into the pages that are."""
+    if page == "api":
+        source[0] += generated_pages.reference()
+    elif page in ("equation_index", "figure_index"):
+        write = {"equation_index": generated_pages.equations, "figure_index": generated_pages.figures}[page]
+        source[0] += "\n" + write(Path(app.srcdir))
 
 
 def translate_docstring(app: Sphinx, what: str, name: str, member: Any, options: Any, lines: list[str]) -> None:

@@ -53,6 +53,7 @@ def same_partition(labels, others):
 # eigenvalues, which is 8e-4 and more on these codes.
 
 
+@pytest.mark.equation("eq-walk", "wlsc.analysis.clustering.cluster_codes")
 @pytest.mark.parametrize(("n_atoms", "n_eigenvectors"), [(14, 13), (14, 3), (60, 5)])
 def test_coordinates_are_singular_vectors_of_the_normalised_codes(n_atoms, n_eigenvectors):
     codes = random_codes(n_atoms=n_atoms)
@@ -65,6 +66,7 @@ def test_coordinates_are_singular_vectors_of_the_normalised_codes(n_atoms, n_eig
     np.testing.assert_allclose(result.embedding, aligned(left * values, result.embedding), atol=1e-7)
 
 
+@pytest.mark.equation("eq-walk", "wlsc.analysis.clustering.cluster_codes")
 def test_coordinates_are_eigenvectors_of_the_whole_bipartite_laplacian():
     codes = random_codes(n_samples=40, n_atoms=10)
     result = cluster_codes(codes, 3, n_eigenvectors=9, **PLAIN)

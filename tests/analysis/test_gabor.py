@@ -106,6 +106,7 @@ def test_orientation_is_that_of_the_bars(orientation, constant_along):
     assert np.abs(across - image)[1:-1, 1:-1].max() > 0.3
 
 
+@pytest.mark.equation("eq-gabor-mean", "wlsc.analysis.gabor.gabor_integral")
 def test_integral_over_the_plane_ties_mean_to_phase_and_nx():
     parameters = random_parameters(np.random.default_rng(1), 40, nx_range=(0.1, 0.6))
     parameters |= {"x": parameters["x"] + 60, "y": parameters["y"] + 60, "sigma_x": parameters["sigma_x"] + 0.5}
@@ -146,6 +147,7 @@ def test_missing_fields_are_named():
 # Recovery and precision
 
 
+@pytest.mark.equation("eq-nx-ny", "wlsc.analysis.gabor.fit_gabors")
 @pytest.mark.parametrize("shape", [(16, 16), (12, 20)])
 def test_noise_free_gabors_are_recovered(shape):
     parameters = random_parameters(np.random.default_rng(3), 60)

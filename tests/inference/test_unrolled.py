@@ -23,6 +23,7 @@ def layers_by_definition(patches, dictionary, lam, n_layers):
     return codes
 
 
+@pytest.mark.equation("eq-layer", "wlsc.inference.unrolled.encode_unrolled")
 @pytest.mark.parametrize("n_layers", [1, 2, 15])
 def test_equals_its_definition(n_layers):
     patches, dictionary = problem(0)
@@ -42,6 +43,7 @@ def test_converges_to_the_exact_codes():
     assert excess[2] < 1e-6 * exact
 
 
+@pytest.mark.equation("eq-layer", "wlsc.inference.unrolled.spectral_step_size")
 @pytest.mark.parametrize("shape", [(4, 9), (9, 4), (1, 3)])
 def test_step_size_is_the_spectral_norm(shape):
     dictionary = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

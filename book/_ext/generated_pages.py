@@ -1,0 +1,166 @@
+"""Pages, and parts of pages, that nobody types: the API reference, and the indices of equations, figures and tables."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import wlsc
+from wlsc._notebooks import list_pages
+
+#: A directive of a page that shows what its notebook has saved, by the name of the file.
+_SAVED = re.compile(r"^`{3,}\{(?:figure\} figures/([\w-]+)\.\w+|saved-table\} ([\w-]+))$", re.MULTILINE)
+_LABEL = re.compile(r"^:label: (eq-[\w-]+)$", re.MULTILINE)
+
+_REPOSITORY = Path(wlsc.__file__).resolve().parents[1]
+
+
+def reference() -> str:
+    """Every public function and class of the package, each under its shortest path."""
+    seen: set[int] = set()
+    text = ""
+    for module in public_modules():
+        names = [name for name, member in public_members(module) if id(member) not in seen]
+        seen |= {id(member) for _, member in public_members(module)}
+        if names:
+            text += f"\n## `{module.__name__}`\n\n```{{eval-rst}}\n.. automodule:: {module.__name__}\n"
+            text += f"   :members: {', '.join(names)}\n```\n"
+    return text
+
+
+def public_modules() -> list[ModuleType]:
+    """Return the package and its modules without a leading underscore, the command line aside, packages first."""
+    found = (module.name for module in pkgutil.walk_packages(wlsc.__path__, "wlsc."))
+    names = [name for name in found if "._" not in name and name != "wlsc.cli"]
+    return [import_module(name) for name in sorted(["wlsc", *names], key=lambda name: (name.count("."), name))]
+
+
+def public_members(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """Name and value of the functions and classes that a module offers: its ``__all__``, or what it defines."""
+    offered = getattr(module, "__all__", None)
+    for name in dir(module) if offered is None else offered:
+        member = getattr(module, name)
+        if not inspect.isroutine(member) and not inspect.isclass(member):
+            continue
+        if offered is not None or (member.__module__ == module.__name__ and not name.startswith("_")):
+            yield name, member
+
+
+class Holding(NamedTuple):
+    """What a test holds: it is marked with an equation's label and the functions that implement the equation."""
+
+    equation: str
+    functions: tuple[str, ...]
+    test: str
+
+
+def find_holdings(folder: Path) -> list[Holding]:
+    """Find the tests below ``folder`` that are marked ``@pytest.mark.equation(label, function, …)``."""
+    found = []
+    for path in sorted(folder.rglob("test_*.py")):
+        for name, test in _tests(ast.parse(path.read_text(encoding="utf-8"))):
+            place = f"{path.relative_to(folder.parent).as_posix()}::{name}"
+            found += [Holding(label, tuple(functions), place) for label, *functions in _equations(test)]
+    return found
+
+
+def _tests(scope: ast.Module | ast.ClassDef) -> Iterator[tuple[str, ast.FunctionDef]]:
+    for node in scope.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name, node
+        elif isinstance(node, ast.ClassDef):
+            yield from ((f"{node.name}::{name}", test) for name, test in _tests(node))
+
+
+def _equations(function: ast.FunctionDef) -> Iterator[tuple[str, ...]]:
+    for decorator in function.decorator_list:
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.equation":
+            yield tuple(str(ast.literal_eval(argument)) for argument in decorator.args)
+
+
+def read_pages(srcdir: Path) -> dict[str, str]:
+    """Text of every page of the book, its notebooks' Markdown among them, in the order of reading."""
+    pages = {}
+    for page in list_pages(srcdir / "_toc.yml"):
+        notebook = srcdir / f"{page}.ipynb"
+        if notebook.exists():
+            cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+            pages[page] = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        else:
+            pages[page] = (srcdir / f"{page}.md").read_text(encoding="utf-8")
+    return pages
+
+
+def equations(srcdir: Path) -> str:
+    """Table of every numbered equation with its functions and tests.
+
+    Raises
+    ------
+    ValueError
+        If a test is marked with an equation that no page has.
+    """
+    labels = {label: page for page, text in read_pages(srcdir).items() for label in _LABEL.findall(text)}
+    holdings = find_holdings(_REPOSITORY / "tests")
+    for holding in holdings:
+        if holding.equation not in labels:
+            raise ValueError(f"{holding.test} must be marked with an equation of the book, got {holding.equation}")
+    lines = ["| equation | where | implemented by | held by |", "|---|---|---|---|"]
+    for label, page in labels.items():
+        mine = [holding for holding in holdings if holding.equation == label]
+        functions = dict.fromkeys(f"{{py:obj}}`{name}`" for holding in mine for name in holding.functions)
+        tests = (f"`{holding.test}`" for holding in mine)
+        lines.append(f"| {{eq}}`{label}` | {{doc}}`{page}` | {_stacked(functions)} | {_stacked(tests)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _stacked(entries: Any) -> str:
+    return ", ".join(entries) or "–"
+
+
+def figures(srcdir: Path) -> str:
+    """For every chapter: what made its figures and tables, and which they are."""
+    parts = []
+    for page, text in read_pages(srcdir).items():
+        report = read_report(srcdir, page)
+        saved = [("fig", figure) if figure else ("tab", table) for figure, table in _SAVED.findall(text)]
+        if report and saved:
+            parts.append(f"## {{doc}}`{page}`\n\n{_describe(report)}\n\n{_listed(text, saved)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _describe(report: Mapping[str, Any]) -> str:
+    data = "; ".join(f"`{name}` {digest[:12]}" for name, digest in sorted(report["data"].items()))
+    training = sum(report["training_s"].values())
+    lines = {
+        "command": f"`{report['command']}`",
+        "configuration": f"{report['configuration']}, seed {report['seed']}, device {report['device']}",
+        "data": data or "the notebook's own",
+        "duration": measured(f"{report['duration_s']:.0f} s, and {training:.0f} s of training and studies before"),
+        "last run": measured(f"{report['finished']}, commit {report['commit'][:12]}"),
+    }
+    return "\n".join(f"{name}\n: {text}\n" for name, text in lines.items())
+
+
+def measured(text: str) -> str:
+    """Text that differs from run to run, marked so that comparisons of two builds can leave it out."""
+    return f"[{text}]{{.measured}}"
+
+
+def _listed(text: str, saved: list[tuple[str, str]]) -> str:
+    names = dict(re.findall(r"\{figure\} figures/([\w-]+)\.\w+\n:name: ([\w-]+)", text))
+    targets = (names.get(name, name) if kind == "fig" else f"tab-{name}" for kind, name in saved)
+    return "\n".join(f"- {{numref}}`{target}`: {{ref}}`{target}`" for target in targets)
+
+
+def read_report(srcdir: str | Path, page: str) -> dict[str, Any] | None:
+    """Return the report of the notebook behind ``page``, or None if the page is plain text."""
+    path = Path(srcdir).parent / "reports" / f"{page}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
