@@ -188,13 +188,21 @@ rule execute:
         f"wlsc execute {{input.notebook}} {{params.parameters}} --output {OUT}"
 
 
+#: What the pages are made of; a copy of all of it is what Jupyter Book reads.
+CONTENT = {
+    "pages": ["book/_toc.yml", "book/references.bib", *PLAIN],
+    "notebooks": expand(f"{OUT}/notebooks/{{name}}.ipynb", name=NOTEBOOKS),
+}
+COLLECT = f"cp -r {{input.pages}} {{input.notebooks}} book/_static {OUT}/figures"
+
+
 rule build:
     input:
         "_config.yml",
         SHARED,
         HOLDING,
-        pages=["book/_toc.yml", "book/references.bib", *PLAIN],
-        notebooks=expand(f"{OUT}/notebooks/{{name}}.ipynb", name=NOTEBOOKS),
+        [f"{OUT}/book.pdf"] if config.get("pdf") else [],
+        **CONTENT,
     output:
         f"{OUT}/html/index.html",
     log:
@@ -204,11 +212,37 @@ rule build:
         f"""
         rm -rf {OUT}/src {OUT}/site
         mkdir -p {OUT}/src
-        cp -r {{input.pages}} {{input.notebooks}} book/_static {OUT}/figures {OUT}/src
+        {COLLECT} {OUT}/src
         NO_COLOR=1 jupyter-book build {OUT}/src --config _config.yml --path-output {OUT}/site -W -n --keep-going \\
             >{{log}} 2>&1 || {{{{ grep -E "WARNING|ERROR" {{log}} >&2 || cat {{log}} >&2; exit 1; }}}}
-        if [ -d {OUT}/explorers ]; then cp -r {OUT}/explorers {OUT}/site/_build/html/; fi
+        for extra in explorers book.pdf; do
+            if [ -e {OUT}/$extra ]; then cp -r {OUT}/$extra {OUT}/site/_build/html/; fi
+        done
         rm -rf {OUT}/html
         mv {OUT}/site/_build/html {OUT}/html
         rm -rf {OUT}/site
+        """
+
+
+# The same content as one page, printed by a browser: --config pdf=yes makes it before the site, which then links to it.
+rule pdf:
+    input:
+        "_config.yml",
+        SHARED,
+        HOLDING,
+        **CONTENT,
+    output:
+        f"{OUT}/book.pdf",
+    log:
+        f"{OUT}/logs/pdf.txt",
+    shell:
+        f"""
+        rm -rf {OUT}/print
+        mkdir -p {OUT}/print/src
+        ln -s ../reports {OUT}/print/reports
+        {COLLECT} {OUT}/print/src
+        NO_COLOR=1 jupyter-book build {OUT}/print/src --config _config.yml --path-output {OUT}/print/site \\
+            --builder custom --custom-builder singlehtml >{{log}} 2>&1 || {{{{ cat {{log}} >&2; exit 1; }}}}
+        wlsc print {OUT}/print/site/_build/singlehtml/index.html {{output}}
+        rm -rf {OUT}/print
         """

@@ -209,6 +209,30 @@ def execute(
     typer.echo(execute_notebook(notebook, given, output, timeout))
 
 
+@app.command("print")
+def print_page(
+    page: Annotated[Path, typer.Argument(help="HTML file with the whole book.")],
+    output: Annotated[Path, typer.Argument(help="PDF to write.")],
+) -> None:
+    """Print the book to a PDF, with Chromium."""
+    from wlsc._printing import print_book
+
+    print_book(page, output)
+
+
+@app.command()
+def release(
+    folder: Annotated[Path, typer.Argument(help="Folder of a build with its PDF, such as _build/full.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to gather it in.")] = Path("_build/release"),
+    repository: Annotated[str, typer.Option(help="Address that published notebooks fetch the repository from.")] = "",
+) -> None:
+    """Gather what a release publishes: archive, PDF, results, checksums, manifest, and notebooks to run elsewhere."""
+    from wlsc._release import gather_release
+
+    for path in gather_release(folder, output, repository):
+        typer.echo(path)
+
+
 @app.command()
 def times(folder: Annotated[Path, typer.Argument(help="Folder of a build, such as _build/quick.")]) -> None:
     """Say how long each training, study and notebook of a build took, and where to open the site."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shutil
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,8 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
+
+import wlsc
 
 #: Before and after the theme and every other extension.
 FIRST, LAST = 100, 900
@@ -35,6 +38,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", add_provenance, priority=LAST)
     app.connect("html-page-context", mend_page, priority=LAST)
     app.connect("build-finished", write_index, priority=FIRST)
+    app.connect("build-finished", copy_texts)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -149,15 +153,39 @@ def skip_tuple_fields(app: Sphinx, what: str, name: str, member: Any, skip: bool
     return True if inspect.isdatadescriptor(member) and type(member).__name__ == "_tuplegetter" else None
 
 
+#: How a page is cited; the paper itself is on the page on how to cite.
+CITATION = """@misc{{wlsc-{name},
+  author = {{{{The wlsc authors}}}},
+  title = {{{page}}},
+  howpublished = {{wlsc {version}, the executable companion to
+    Clustering Inductive Biases with Unrolled Networks}},
+  year = {{2026}}
+}}"""
+
+
+def find_text(page: str) -> Path | None:
+    """Path of the text from which a page is made; None for a page that nobody wrote, such as the index."""
+    path = Path(wlsc.__file__).parents[1] / "book" / f"{page}.md"
+    return path if path.exists() else None
+
+
 def add_provenance(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Put version, commit, profile and device at the foot of the page."""
+    """Put at the foot of the page with what it was made, in which forms it can be had, and how to cite it."""
     report = read_report(app.srcdir, pagename)
     facts = [f"wlsc {version('wlsc')}"]
     if report:
         facts += [f"commit {report['commit'][:12]}", describe_settings(report)]
-    context["theme_extra_footer"] = f'<p class="provenance">{escape(" · ".join(facts))}</p>'
+    links = [f'<a href="_sources/{pagename}.md" download>text</a>'] if find_text(pagename) else []
+    links += [f'<a href="_sources/{pagename}.ipynb" download>executed notebook</a>'] if report else []
+    links += ['<a href="book.pdf">whole book as PDF</a>'] if (Path(app.srcdir).parent / "book.pdf").exists() else []
+    cite = CITATION.format(page=context.get("title", ""), version=version("wlsc"), name=pagename)
+    context["theme_extra_footer"] = (
+        f'<p class="provenance">{escape(" · ".join(facts))}</p>'
+        + (f'<p class="provenance">Download: {" · ".join(links)}</p>' if links else "")
+        + f'<details class="provenance"><summary>Cite this page</summary><pre>{escape(cite)}</pre></details>'
+    )
 
 
 def mend_page(
@@ -183,7 +211,7 @@ def mend_body(body: str) -> str:
 
 def write_index(app: Sphinx, exception: Exception | None) -> None:
     """Write the page that leads from the site's own address to its first page, unless the build failed."""
-    if exception is None:
+    if exception is None and app.builder.name == "html":
         start, title = f"{app.config.root_doc}.html", escape(app.config.html_title)
         (Path(app.outdir) / "index.html").write_text(
             f"""<!DOCTYPE html>
@@ -199,3 +227,11 @@ def write_index(app: Sphinx, exception: Exception | None) -> None:
 """,
             encoding="utf-8",
         )
+
+
+def copy_texts(app: Sphinx, exception: Exception | None) -> None:
+    """Copy the text of every page beside the executed notebooks that readers can download."""
+    if exception is None and app.builder.name == "html":
+        for page in app.env.found_docs:
+            if path := find_text(page):
+                shutil.copyfile(path, Path(app.outdir) / "_sources" / f"{page}.md")
