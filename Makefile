@@ -1,6 +1,7 @@
 # make book: the environment, every notebook in the quick profile, the site.   make full: the same on all data; the
 # verdicts are kept in results/claims.
 # Other settings: make full SETTINGS="device=cuda seed=1"
+# make release: the full book with its PDF, and what is published beside it, in _build/release.
 
 PYTHON ?= python3
 CORES ?= all
@@ -12,7 +13,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --nolock --rerun-incomplete --keep
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONHASHSEED := 0
 
-.PHONY: book full test stress lint serve bench lock clean
+.PHONY: book full release links test stress lint serve bench lock clean
 
 book: .venv/book
 	@$(SNAKEMAKE) profile=quick $(SETTINGS)
@@ -22,6 +23,13 @@ full: .venv/book
 	@$(SNAKEMAKE) profile=full $(SETTINGS)
 	@mkdir -p results/claims && cp _build/full/claims/1?.json results/claims
 	@$(BIN)/wlsc times _build/full
+
+release: .venv/pdf
+	@$(SNAKEMAKE) profile=full pdf=yes $(SETTINGS)
+	@$(BIN)/wlsc release _build/full
+
+links: book
+	$(BIN)/jupyter-book build _build/quick/src --config _config.yml --path-output _build/links --builder linkcheck
 
 test: .venv/test book lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
@@ -54,6 +62,7 @@ clean:
 .venv/book: EXTRAS = book
 .venv/test: EXTRAS = book,test
 .venv/bench: EXTRAS = bench
+.venv/pdf: EXTRAS = book,pdf
 .venv/%: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'

@@ -35,7 +35,7 @@ def gather_release(folder: Path, output: Path, repository: str) -> list[Path]:
         Where ``book-html.tar.gz``, ``book.pdf``, ``results.json``, ``manifest.json``, ``SHA256SUMS`` and ``notebooks/``
         are written.
     repository
-        Address from which a published notebook fetches the repository.
+        Address from which a published notebook fetches the repository; without one there are no such notebooks.
 
     Returns
     -------
@@ -50,14 +50,16 @@ def gather_release(folder: Path, output: Path, repository: str) -> list[Path]:
     for needed in ("html/index.html", "book.pdf", "claims"):
         if not (folder / needed).exists():
             raise ValueError(f"folder must be a build with {needed}, got {folder}, which has none")
-    (output / "notebooks").mkdir(parents=True, exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
     _archive(folder / "html", output / "book-html.tar.gz")
     shutil.copyfile(folder / "book.pdf", output / "book.pdf")
     reports = {path.stem: _read(path) for path in sorted((folder / "reports").glob("*.json"))}
     claims = {path.stem: _read(path) for path in sorted((folder / "claims").glob("*.json"))}
     write_text(output / "results.json", json.dumps({"claims": claims, "reports": reports}, indent=1) + "\n")
-    for path in sorted((folder / "notebooks").glob("*.ipynb")):
-        write_text(output / "notebooks" / path.name, _with_setup(_read(path), repository))
+    if repository:
+        (output / "notebooks").mkdir(exist_ok=True)
+        for path in sorted((folder / "notebooks").glob("*.ipynb")):
+            write_text(output / "notebooks" / path.name, _with_setup(_read(path), repository))
     files = [output / name for name in ("book-html.tar.gz", "book.pdf", "results.json")]
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     manifest = {

@@ -224,11 +224,16 @@ def print_page(
 def release(
     folder: Annotated[Path, typer.Argument(help="Folder of a build with its PDF, such as _build/full.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to gather it in.")] = Path("_build/release"),
-    repository: Annotated[str, typer.Option(help="Address that published notebooks fetch the repository from.")] = "",
+    config: Annotated[Path, typer.Option(help="Configuration of the book, which has the repository's address.")] = Path(
+        "_config.yml"
+    ),
 ) -> None:
     """Gather what a release publishes: archive, PDF, results, checksums, manifest, and notebooks to run elsewhere."""
+    import yaml
+
     from wlsc._release import gather_release
 
+    repository = yaml.safe_load(config.read_text(encoding="utf-8"))["repository"]["url"]
     for path in gather_release(folder, output, repository):
         typer.echo(path)
 

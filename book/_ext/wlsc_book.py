@@ -17,6 +17,7 @@ from docutils.statemachine import StringList
 from generated_pages import read_report
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 
@@ -31,6 +32,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("measured", Measured)
     app.add_directive("saved-table", SavedTable)
     app.add_transform(LinkFigureData)
+    app.connect("config-inited", add_launch_buttons)
     app.connect("source-read", link_to_executed)
     app.connect("source-read", write_generated)
     app.connect("autodoc-process-docstring", translate_docstring, priority=LAST)
@@ -40,6 +42,20 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("build-finished", write_index, priority=FIRST)
     app.connect("build-finished", copy_texts)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def add_launch_buttons(app: Sphinx, config: Config) -> None:
+    """Add buttons for Binder and Colab if the repository has an address: a release puts its notebooks on a branch."""
+    if config.html_theme_options.get("repository_url"):
+        config.html_theme_options |= {
+            "repository_branch": "notebooks",
+            "path_to_docs": "book",
+            "launch_buttons": {
+                "binderhub_url": "https://mybinder.org",
+                "colab_url": "https://colab.research.google.com",
+                "notebook_interface": "jupyterlab",
+            },
+        }
 
 
 class Measured(SphinxDirective):

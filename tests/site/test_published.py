@@ -1,0 +1,198 @@
+"""The built book as readers get it: from any folder, as files, small enough, with its downloads and its PDF."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.conftest import NOTEBOOKS, PAGES, REPOSITORY
+
+#: Most that a page may add to the theme and MathJax, in bytes that travel.
+LANDING_BYTES, PAGE_BYTES = 300_000, 1_500_000
+
+#: Parts of the site that come with the theme, by folder or name, and are the same for every book.
+OF_THE_THEME = ("_static/",)
+OURS = ("_static/explorers/", "_static/wlsc.css")
+
+
+@pytest.fixture(scope="session")
+def html(quick_book: Path) -> Path:
+    return quick_book / "html"
+
+
+def test_explorers_are_where_the_chapters_say(browser: Browser, site: str):
+    page = browser.new_page()
+    found = {}
+    for chapter in ("equations", "figure_1a", "figure_1b"):
+        page.goto(f"{site}{chapter}.html", wait_until="networkidle")
+        waiting = page.locator(".wlsc-explorer")
+        page.wait_for_function("[...document.querySelectorAll('.wlsc-explorer')].every(e => 'ready' in e.dataset)")
+        found[chapter] = waiting.count()
+    page.close()
+    assert found == {"equations": 1, "figure_1a": 2, "figure_1b": 2}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_can_be_read_from_files(browser: Browser, html: Path, name: str):
+    faults: list[str] = []
+    page = browser.new_page()
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda request: faults.append(request.url))
+    page.goto((html / f"{name}.html").as_uri(), wait_until="networkidle")
+    explorers = page.locator(".wlsc-explorer")
+    ready = page.locator(".wlsc-explorer[data-ready]")
+    assert page.locator("h1:visible").count() == 1
+    assert ready.count() == explorers.count()
+    page.close()
+    assert not faults
+
+
+def test_the_site_works_below_any_folder(browser: Browser, site: str, html: Path, tmp_path: Path):
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "folder").symlink_to(html)
+    faults: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.on("response", lambda answer: faults.append(f"{answer.status} {answer.url}") if not answer.ok else None)
+        page.goto(f"http://127.0.0.1:{server.server_port}/some/folder/index.html", wait_until="networkidle")
+        page.wait_for_url("**/some/folder/start.html")
+        page.locator("a", has_text="Figure 1A").first.click()
+        page.wait_for_url("**/some/folder/figure_1a.html")
+        page.close()
+        server.shutdown()
+    assert not faults
+
+
+def test_pages_are_light(browser: Browser, site: str):
+    sizes = {name: measure_page(browser, site, name) for name in PAGES}
+    assert 0 < sizes["start"] <= LANDING_BYTES
+    assert max(sizes.values()) <= PAGE_BYTES
+
+
+def measure_page(browser: Browser, site: str, name: str) -> int:
+    """Bytes, compressed, that a page fetches beyond what comes with the theme."""
+    received: dict[str, int] = {}
+    page = browser.new_page()
+    page.on("response", lambda answer: received.update({answer.url: len(gzip.compress(answer.body()))}))
+    page.goto(f"{site}{name}.html", wait_until="networkidle")
+    page.close()
+    paths = {url.removeprefix(site): size for url, size in received.items()}
+    return sum(size for path, size in paths.items() if path.startswith(OURS) or not path.startswith(OF_THE_THEME))
+
+
+def test_nothing_of_plotly_is_in_the_site(html: Path):
+    assert not [path for path in html.rglob("*") if "plotly" in path.name.lower()]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_can_be_downloaded_as_text_and_cited(html: Path, name: str):
+    text = (html / f"{name}.html").read_text(encoding="utf-8")
+    assert (html / "_sources" / f"{name}.md").read_bytes() == (REPOSITORY / "book" / f"{name}.md").read_bytes()
+    assert f'href="_sources/{name}.md"' in text
+    assert "Cite this page" in text
+    assert f"@misc{{wlsc-{name}," in text
+    if name in NOTEBOOKS:
+        assert f'href="_sources/{name}.ipynb"' in text
+
+
+def test_every_figure_and_table_leads_to_its_numbers(html: Path, quick_book: Path):
+    offered = {path.name for path in (html / "_downloads").rglob("*.csv")}
+    assert offered == {path.name for path in (quick_book / "figures").glob("*.csv")}
+
+
+def test_every_equation_has_a_function_and_a_test(html: Path):
+    from bs4 import BeautifulSoup
+
+    rows = BeautifulSoup((html / "equation_index.html").read_text(encoding="utf-8"), "html.parser").select("tbody tr")
+    labels = sum(
+        (REPOSITORY / "book" / f"{page}.md").read_text(encoding="utf-8").count(":label: eq-") for page in PAGES
+    )
+    assert len(rows) == labels > 10
+    for row in rows:
+        equation, _, functions, tests = row.find_all("td")
+        assert equation.find("a") and functions.find("a"), row.text
+        for test in tests.find_all("code"):
+            path, name = test.text.split("::", 1)
+            assert f"def {name.split('::')[-1]}(" in (REPOSITORY / path).read_text(encoding="utf-8")
+        assert tests.find("code"), row.text
+
+
+def test_the_index_of_figures_has_all_of_them(html: Path, quick_book: Path):
+    text = (html / "figure_index.html").read_text(encoding="utf-8")
+    for chapter in NOTEBOOKS:
+        page = (REPOSITORY / "book" / f"{chapter}.md").read_text(encoding="utf-8")
+        report = json.loads((quick_book / "reports" / f"{chapter}.json").read_text(encoding="utf-8"))
+        if "{figure} figures/" in page or "{saved-table}" in page:
+            assert report["configuration"] in text
+            assert report["command"] in text
+        for line in page.splitlines():
+            if line.startswith("```{saved-table} "):
+                assert f'{chapter}.html#tab-{line.split()[1]}"' in text
+            if line.startswith(":name: fig-"):
+                assert f'{chapter}.html#{line.split()[1]}"' in text
+
+
+def test_the_book_is_printed_as_one_pdf_and_gathered_for_a_release(quick_book: Path, tmp_path: Path):
+    from pypdf import PdfReader
+
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "1",
+        "--nolock",
+        "--quiet",
+        "all",
+        "--allowed-rules",
+        "pdf",
+    ]
+    done = subprocess.run(
+        [*command, "--config", "profile=quick", "--", str(quick_book / "book.pdf")],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    reader = PdfReader(quick_book / "book.pdf")
+    text = "\n".join(page.extract_text() for page in reader.pages)
+    titles = [(REPOSITORY / "book" / f"{name}.md").read_text(encoding="utf-8").split("\n# ")[-1] for name in NOTEBOOKS]
+    assert len(reader.pages) > 20
+    assert not [title for title in titles if title.splitlines()[0] not in text]
+    assert reader.outline
+
+    for name in ("html", "claims", "reports", "notebooks"):
+        shutil.copytree(quick_book / name, tmp_path / "quick" / name)
+    shutil.copyfile(quick_book / "book.pdf", tmp_path / "quick" / "book.pdf")
+    from wlsc._release import gather_release
+
+    gather_release(tmp_path / "quick", tmp_path / "release", "https://example.org/book.git")
+    checked = subprocess.run(
+        ["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path / "release", capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stdout
+    manifest = json.loads((tmp_path / "release" / "manifest.json").read_text(encoding="utf-8"))
+    assert {file["name"] for file in manifest["files"]} == {"book-html.tar.gz", "book.pdf", "results.json"}
+    for name in NOTEBOOKS:
+        notebook = json.loads((tmp_path / "release" / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
+        assert "https://example.org/book.git" in notebook["cells"][0]["source"]
+
+
+def test_a_release_needs_a_whole_build(tmp_path: Path):
+    from wlsc._release import gather_release
+
+    with pytest.raises(ValueError, match=r"folder must be a build with html/index\.html, got"):
+        gather_release(tmp_path, tmp_path / "release", "")
+    assert not (tmp_path / "release").exists()
