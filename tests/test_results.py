@@ -17,6 +17,9 @@ FIGURES = {
     "bipartite_graphs": lambda: plots.bipartite_graphs(
         {"a": (RNG.normal(size=(5, 2)), RNG.normal(size=(3, 2)), np.eye(5, 3))}
     ),
+    "from_data_to_codes": lambda: plots.from_data_to_codes(
+        RNG.normal(size=(5, 2)), RNG.normal(size=(3, 2)), np.eye(5, 3)
+    ),
     "filter_grids": lambda: plots.filter_grids({"a": RNG.normal(size=(20, 12)), "b": np.zeros((3, 12))}, (3, 4)),
     "pictures": lambda: plots.pictures({"a": np.eye(4)}, (0, 1)),
     "phase_histogram": lambda: plots.phase_histogram({"WLSC": np.array([0.0, 45, 90]), "none": np.array([])}),

@@ -132,25 +132,38 @@ def bipartite_graphs(
     figure, axes = _axes(len(panels), width=3.4 * len(panels), height=3.7, sharex=True, sharey=True)
     figure.set_layout_engine("compressed")
     for axis, (title, (samples, atoms, codes)) in zip(axes, panels.items(), strict=True):
-        rows, columns = np.nonzero(codes > 1e-6)
-        edges = np.stack([samples[rows], atoms[columns]], axis=1)
-        widths = 1.8 * codes[rows, columns]
-        axis.add_collection(LineCollection(list(edges), linewidths=widths, colors="#6B6B6B", zorder=1))
-        axis.scatter(samples[:, 0], samples[:, 1], s=9, color=COLOURS["WLSC"], linewidth=0, label="samples", zorder=2)
-        axis.scatter(
-            atoms[:, 0],
-            atoms[:, 1],
-            s=70,
-            marker="^",
-            color=COLOURS["sparse coding"],
-            edgecolor="white",
-            label="atoms",
-            zorder=3,
-        )
-        axis.set(title=title, xlabel=x_label, aspect="equal")
+        _draw_graph(axis, samples, atoms, codes)
+        axis.set(title=title, xlabel=x_label)
     axes[0].set_ylabel(y_label)
     figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2, handletextpad=0.2)
     return figure
+
+
+@_styled
+def from_data_to_codes(samples: np.ndarray, atoms: np.ndarray, codes: np.ndarray) -> Figure:
+    """Draw samples (n, 2), the graph of codes (n, m) between them and atoms (m, 2), and the codes as a matrix."""
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    axes = figure.subplot_mosaic([["data", "graph"], ["codes", "codes"]], height_ratios=(5, 4))
+    _draw_graph(axes["data"], samples, atoms[:0], codes[:, :0])
+    _draw_graph(axes["graph"], samples, atoms, codes)
+    image = axes["codes"].imshow(codes.T, aspect="auto", interpolation="nearest", cmap="Greys", vmin=0, vmax=1)
+    axes["data"].set(title="data", xlabel="feature 1", ylabel="feature 2")
+    axes["graph"].set(title="atoms, and the graph", xlabel="feature 1")
+    axes["codes"].set(title="codes", xlabel="sample", ylabel="atom")
+    figure.colorbar(image, ax=axes["codes"], label="weight")
+    axes["graph"].legend(loc="lower left", handletextpad=0.2, borderpad=0, fontsize=9)
+    return figure
+
+
+def _draw_graph(axis: Axes, samples: np.ndarray, atoms: np.ndarray, codes: np.ndarray) -> None:
+    rows, columns = np.nonzero(codes > 1e-6)
+    edges = np.stack([samples[rows], atoms[columns]], axis=1)
+    widths = 1.8 * codes[rows, columns]
+    axis.add_collection(LineCollection(list(edges), linewidths=widths, colors="#6B6B6B", zorder=1))
+    axis.scatter(samples[:, 0], samples[:, 1], s=9, color=COLOURS["WLSC"], linewidth=0, label="samples", zorder=2)
+    marks: Any = {"s": 70, "marker": "^", "color": COLOURS["sparse coding"], "edgecolor": "white", "zorder": 3}
+    axis.scatter(atoms[:, 0], atoms[:, 1], label="atoms", **marks)
+    axis.set_aspect("equal")
 
 
 @_styled
