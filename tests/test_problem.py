@@ -33,9 +33,9 @@ def minimum(patch, dictionary, lam):
     return min(result.fun for result in results)
 
 
-@pytest.mark.equation("eq-graph", "wlsc.problem.laplacian_quadratic_form")
-@pytest.mark.equation("eq-1", "wlsc.problem.laplacian_quadratic_form")
-@pytest.mark.equation("eq-2", "wlsc.problem.weighted_l1")
+@pytest.mark.equation("eq-graph", "wlsc.laplacian_quadratic_form")
+@pytest.mark.equation("eq-1", "wlsc.laplacian_quadratic_form")
+@pytest.mark.equation("eq-2", "wlsc.weighted_l1")
 @pytest.mark.parametrize("seed", range(10))
 def test_graph_form_is_weighted_l1_is_corrected_traces(seed):
     patches, dictionary, codes = draw(seed)
@@ -46,7 +46,7 @@ def test_graph_form_is_weighted_l1_is_corrected_traces(seed):
     assert traces == pytest.approx(by_definition)  # 1 · tr(RᵀRW) = 2 tr(YᵀAX)
 
 
-@pytest.mark.equation("eq-bias-variance", "wlsc.problem.weighted_l1")
+@pytest.mark.equation("eq-bias-variance", "wlsc.weighted_l1")
 def test_the_penalty_is_the_error_plus_the_spread():
     patches, dictionary, codes = draw(4)
     means = codes @ dictionary
@@ -55,7 +55,7 @@ def test_the_penalty_is_the_error_plus_the_spread():
     assert wlsc.weighted_l1(patches, dictionary, codes) == pytest.approx(error + spread)
 
 
-@pytest.mark.equation("eq-dirichlet", "wlsc.problem.weighted_l1")
+@pytest.mark.equation("eq-dirichlet", "wlsc.weighted_l1")
 def test_energy_of_the_walk_is_the_penalty_at_means_and_no_more_at_others():
     patches, dictionary, codes = draw(5, n_samples=12)
     usage = codes.sum(axis=0)
@@ -66,7 +66,7 @@ def test_energy_of_the_walk_is_the_penalty_at_means_and_no_more_at_others():
     assert wlsc.weighted_l1(patches, dictionary, codes) > energy
 
 
-@pytest.mark.equation("eq-objective", "wlsc.problem.objective")
+@pytest.mark.equation("eq-objective", "wlsc.objective")
 def test_objective_by_definition():
     patches, dictionary, codes = draw(0)
     error = np.sum((patches - codes @ dictionary) ** 2, axis=1)
@@ -85,7 +85,7 @@ def test_quadratic_terms_are_the_gradient_up_to_a_constant():
     torch.testing.assert_close(difference - difference[:, :1], torch.zeros_like(difference))
 
 
-@pytest.mark.equation("eq-gap", "wlsc.problem.frank_wolfe_gap")
+@pytest.mark.equation("eq-gap", "wlsc.frank_wolfe_gap")
 @pytest.mark.parametrize("lam", [0.0, 0.05, 1.0])
 def test_gap_bounds_the_distance_to_the_minimum(lam):
     patches, dictionary, codes = draw(2)
@@ -95,7 +95,7 @@ def test_gap_bounds_the_distance_to_the_minimum(lam):
         assert value - minimum(patch, dictionary, lam) <= gaps[index] + 1e-9
 
 
-@pytest.mark.equation("eq-gap", "wlsc.problem.kkt_residual")
+@pytest.mark.equation("eq-gap", "wlsc.kkt_residual")
 def test_residual_vanishes_at_the_optimum_and_ignores_units():
     patches, dictionary, codes = draw(3)
     single = dictionary[:1]

@@ -32,14 +32,14 @@ def project_by_bisection(values):
     return np.maximum(values - threshold, 0)
 
 
-@pytest.mark.equation("eq-projection", "wlsc.simplex.project_simplex")
+@pytest.mark.equation("eq-projection", "wlsc.project_simplex")
 @pytest.mark.parametrize("seed", range(20))
 def test_equals_brute_force(seed):
     values = np.random.default_rng(seed).normal(scale=1.5, size=7)
     np.testing.assert_allclose(wlsc.project_simplex(values), project_by_enumeration(values), atol=1e-12)
 
 
-@pytest.mark.equation("eq-projection", "wlsc.simplex.project_simplex")
+@pytest.mark.equation("eq-projection", "wlsc.project_simplex")
 @pytest.mark.parametrize(("dtype", "precision"), [(np.float32, 1e-6), (np.float64, 1e-12)])
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 1.0, 1e3, 1e6])
 def test_equals_bisection_at_every_scale(scale, dtype, precision):

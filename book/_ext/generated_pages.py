@@ -16,8 +16,11 @@ from typing import Any, NamedTuple
 import wlsc
 from wlsc._notebooks import list_pages
 
-#: A directive of a page that shows what its notebook has saved, by the name of the file.
-_SAVED = re.compile(r"^`{3,}\{(?:figure\} figures/([\w-]+)\.\w+|saved-table\} ([\w-]+))$", re.MULTILINE)
+#: A directive of a page that shows what its notebook has saved: figure and its label, or table; and the caption.
+_SAVED = re.compile(
+    r"^`{3,}\{(?:figure\} figures/([\w-]+)\.\w+\n:name: ([\w-]+)(?:\n:[^\n]*)*\n|saved-table\} ([\w-]+))\n(.*?)^`{3,}$",
+    re.MULTILINE | re.DOTALL,
+)
 _LABEL = re.compile(r"^:label: (eq-[\w-]+)$", re.MULTILINE)
 
 _REPOSITORY = Path(wlsc.__file__).resolve().parents[1]
@@ -100,29 +103,36 @@ def read_pages(srcdir: Path) -> dict[str, str]:
 
 
 def equations(srcdir: Path) -> str:
-    """Table of every numbered equation with its functions and tests.
+    """Every numbered equation with its functions and tests, by chapter.
 
     Raises
     ------
     ValueError
         If a test is marked with an equation that no page has.
     """
-    labels = {label: page for page, text in read_pages(srcdir).items() for label in _LABEL.findall(text)}
+    pages = read_pages(srcdir)
+    labels = {label: page for page, text in pages.items() for label in _LABEL.findall(text)}
     holdings = find_holdings(_REPOSITORY / "tests")
     for holding in holdings:
         if holding.equation not in labels:
             raise ValueError(f"{holding.test} must be marked with an equation of the book, got {holding.equation}")
-    lines = ["| equation | where | implemented by | held by |", "|---|---|---|---|"]
-    for label, page in labels.items():
-        mine = [holding for holding in holdings if holding.equation == label]
-        functions = dict.fromkeys(f"{{py:obj}}`{name}`" for holding in mine for name in holding.functions)
-        tests = (f"`{holding.test}`" for holding in mine)
-        lines.append(f"| {{eq}}`{label}` | {{doc}}`{page}` | {_stacked(functions)} | {_stacked(tests)} |")
-    return "\n".join(lines) + "\n"
+    parts = []
+    for page, text in pages.items():
+        mine = [label for label in labels if labels[label] == page]
+        if mine:
+            parts.append(f"## {_title(text)}\n\n" + "\n".join(_held(label, holdings) for label in mine))
+    return "\n\n".join(parts) + "\n"
 
 
-def _stacked(entries: Any) -> str:
-    return ", ".join(entries) or "–"
+def _held(label: str, holdings: list[Holding]) -> str:
+    mine = [holding for holding in holdings if holding.equation == label]
+    functions = dict.fromkeys(f"{{py:obj}}`{name}`" for holding in mine for name in holding.functions)
+    tests = "".join(f"\n  - `{holding.test}`" for holding in mine)
+    return f"- {{eq}}`{label}`: {', '.join(functions)}{tests}"
+
+
+def _title(text: str) -> str:
+    return next(line.removeprefix("# ") for line in text.splitlines() if line.startswith("# "))
 
 
 def figures(srcdir: Path) -> str:
@@ -130,34 +140,38 @@ def figures(srcdir: Path) -> str:
     parts = []
     for page, text in read_pages(srcdir).items():
         report = read_report(srcdir, page)
-        saved = [("fig", figure) if figure else ("tab", table) for figure, table in _SAVED.findall(text)]
+        saved = list(_saved(text))
         if report and saved:
-            parts.append(f"## {{doc}}`{page}`\n\n{_describe(report)}\n\n{_listed(text, saved)}")
+            parts.append(f"## {_title(text)}\n\n{_describe(report)}\n\n" + "\n".join(saved))
     return "\n\n".join(parts) + "\n"
 
 
 def _describe(report: Mapping[str, Any]) -> str:
-    data = "; ".join(f"`{name}` {digest[:12]}" for name, digest in sorted(report["data"].items()))
+    data = ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(report["data"].items())) or "its own"
     training = sum(report["training_s"].values())
-    lines = {
-        "command": f"`{report['command']}`",
-        "configuration": f"{report['configuration']}, seed {report['seed']}, device {report['device']}",
-        "data": data or "the notebook's own",
-        "duration": measured(f"{report['duration_s']:.0f} s, and {training:.0f} s of training and studies before"),
-        "last run": measured(f"{report['finished']}, commit {report['commit'][:12]}"),
-    }
-    return "\n".join(f"{name}\n: {text}\n" for name, text in lines.items())
+    lines = [
+        f"Command: `{report['command']}`",
+        f"Configuration {report['configuration']}, seed {report['seed']}, {report['device']}; data: {data}",
+        measured(
+            f"{report['duration_s']:.0f} s, after {training:.0f} s of trainings and studies; "
+            f"last run {report['finished']}, commit {report['commit'][:12]}"
+        ),
+    ]
+    return "\\\n".join(lines)
+
+
+def _saved(text: str) -> Iterator[str]:
+    """What a page shows of what its notebook has saved, in its order, with the first words of the captions."""
+    for figure, name, table, body in _SAVED.findall(text):
+        target, caption = (name, body) if figure else (f"tab-{table}", body)
+        words = re.split(r"[.:;] |[.:;]?$", caption.strip().replace("\n", " "), maxsplit=1)[0]
+        shown = "" if "{" in words else f": {words}"
+        yield f"- {{numref}}`{target}`, `{figure or table}`{shown}"
 
 
 def measured(text: str) -> str:
     """Text that differs from run to run, marked so that comparisons of two builds can leave it out."""
     return f"[{text}]{{.measured}}"
-
-
-def _listed(text: str, saved: list[tuple[str, str]]) -> str:
-    names = dict(re.findall(r"\{figure\} figures/([\w-]+)\.\w+\n:name: ([\w-]+)", text))
-    targets = (names.get(name, name) if kind == "fig" else f"tab-{name}" for kind, name in saved)
-    return "\n".join(f"- {{numref}}`{target}`: {{ref}}`{target}`" for target in targets)
 
 
 def read_report(srcdir: str | Path, page: str) -> dict[str, Any] | None:

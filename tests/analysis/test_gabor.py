@@ -147,7 +147,7 @@ def test_missing_fields_are_named():
 # Recovery and precision
 
 
-@pytest.mark.equation("eq-nx-ny", "wlsc.analysis.gabor.fit_gabors")
+@pytest.mark.equation("eq-nx-ny", "wlsc.fit_gabors")
 @pytest.mark.parametrize("shape", [(16, 16), (12, 20)])
 def test_noise_free_gabors_are_recovered(shape):
     parameters = random_parameters(np.random.default_rng(3), 60)

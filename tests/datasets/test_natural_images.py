@@ -318,7 +318,7 @@ def whiten_by_mirrored_fourier_transform(image: np.ndarray, cutoff: float) -> np
 
 
 class TestWhiten:
-    @pytest.mark.equation("eq-whitening", "wlsc.datasets.natural_images.whiten")
+    @pytest.mark.equation("eq-whitening", "wlsc.datasets.whiten")
     @pytest.mark.parametrize("cutoff", [0.4, 0.15])
     def test_equals_the_filter_written_as_a_fourier_transform(self, cutoff):
         images = [noise(32, 48).astype(np.float64), noise(17, 9, seed=1).astype(np.float64) * 3]
@@ -581,7 +581,7 @@ class TestStudiesOfImages:
         assert abs(scipy.stats.kurtosis(null, axis=None)) < 0.1
 
 
-@pytest.mark.equation("eq-whitening", "wlsc.datasets.natural_images.whitening_matrix")
+@pytest.mark.equation("eq-whitening", "wlsc.datasets.whitening_matrix")
 def test_whitening_matrix_is_the_filter_on_single_patches():
     matrix = whitening_matrix(9, 0.3)
     patch = noise(9, 9).astype(float)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from playwright.sync_api import Browser
 
 from tests.conftest import NOTEBOOKS, PAGES, REPOSITORY
@@ -113,20 +114,19 @@ def test_every_figure_and_table_leads_to_its_numbers(html: Path, quick_book: Pat
 
 
 def test_every_equation_has_a_function_and_a_test(html: Path):
-    from bs4 import BeautifulSoup
-
-    rows = BeautifulSoup((html / "equation_index.html").read_text(encoding="utf-8"), "html.parser").select("tbody tr")
+    soup = BeautifulSoup((html / "equation_index.html").read_text(encoding="utf-8"), "html.parser")
+    equations = soup.select("article section section > ul > li")
     labels = sum(
         (REPOSITORY / "book" / f"{page}.md").read_text(encoding="utf-8").count(":label: eq-") for page in PAGES
     )
-    assert len(rows) == labels > 10
-    for row in rows:
-        equation, _, functions, tests = row.find_all("td")
-        assert equation.find("a") and functions.find("a"), row.text
-        for test in tests.find_all("code"):
-            path, name = test.text.split("::", 1)
+    assert len(equations) == labels > 10
+    for equation in equations:
+        tests = [test.text for test in equation.select("li code")]
+        assert tests, equation.text
+        assert len(equation.find("p").select("a.reference")) >= 2, "the equation and a function"
+        for test in tests:
+            path, name = test.split("::", 1)
             assert f"def {name.split('::')[-1]}(" in (REPOSITORY / path).read_text(encoding="utf-8")
-        assert tests.find("code"), row.text
 
 
 def test_the_index_of_figures_has_all_of_them(html: Path, quick_book: Path):
