@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import shutil
-import tarfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from wlsc._files import replaced, write_text
+from wlsc._files import write_text
 
 #: First cell of a published notebook: on Colab, where nothing of this repository is, it fetches and installs it.
 _SETUP = """\
@@ -51,7 +49,7 @@ def gather_release(folder: Path, output: Path, repository: str) -> list[Path]:
         if not (folder / needed).exists():
             raise ValueError(f"folder must be a build with {needed}, got {folder}, which has none")
     output.mkdir(parents=True, exist_ok=True)
-    _archive(folder / "html", output / "book-html.tar.gz")
+    shutil.make_archive(str(output / "book-html"), "gztar", folder, "html")
     shutil.copyfile(folder / "book.pdf", output / "book.pdf")
     reports = {path.stem: _read(path) for path in sorted((folder / "reports").glob("*.json"))}
     claims = {path.stem: _read(path) for path in sorted((folder / "claims").glob("*.json"))}
@@ -71,24 +69,6 @@ def gather_release(folder: Path, output: Path, repository: str) -> list[Path]:
     write_text(output / "manifest.json", json.dumps(manifest, indent=1) + "\n")
     write_text(output / "SHA256SUMS", "".join(f"{digest}  {name}\n" for name, digest in sums.items()))
     return [*files, output / "manifest.json", output / "SHA256SUMS"]
-
-
-def _archive(folder: Path, path: Path) -> None:
-    """Pack a folder; the same files give the same bytes."""
-
-    def neutral(member: tarfile.TarInfo) -> tarfile.TarInfo:
-        member.mtime = member.uid = member.gid = 0
-        member.uname = member.gname = ""
-        return member
-
-    with (
-        replaced(path) as temporary,
-        temporary.open("wb") as file,
-        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as archive,
-    ):
-        for member in sorted(folder.rglob("*")):
-            archive.add(member, f"wlsc-book/{member.relative_to(folder)}", recursive=False, filter=neutral)
 
 
 def _read(path: Path) -> Any:

@@ -41,6 +41,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", mend_page, priority=LAST)
     app.connect("build-finished", write_index, priority=FIRST)
     app.connect("build-finished", copy_texts)
+    app.connect("build-finished", mend_theme)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -216,12 +217,15 @@ def mend_page(
 
 
 def mend_body(body: str) -> str:
-    """Return ``body`` without a false ARIA role and without dead links.
+    """Return ``body`` without false ARIA roles and labels and without dead links.
 
-    docutils calls the bibliography a list, whose children are no list items. viewcode leads back from a listing by the
+    docutils calls the bibliography a list, whose children are no list items, and gives these a role that only list items
+    may have. What unfolds a cell says that it does, and has a label that says something else. viewcode leads back from a listing by the
     path under which the first name of a module is documented, where others have another.
     """
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    body = body.replace(' role="doc-biblioentry">', ">")
+    body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     return re.sub(r'<a class="viewcode-back" [^>]*>.*?</a>', "", body)
 
 
@@ -251,3 +255,21 @@ def copy_texts(app: Sphinx, exception: Exception | None) -> None:
         for page in app.env.found_docs:
             if path := find_text(page):
                 shutil.copyfile(path, Path(app.outdir) / "_sources" / f"{page}.md")
+
+
+#: Where the theme's templates fail readers of screens: a button whose label is not what can be read on it, icons whose
+#: titles count as its text, and the title of the book outside of every landmark.
+THEME_FAULTS = {
+    r'(<button class="btn search-button-field[^>]*?) aria-label="Search"': r"\1",
+    r'(<i class="theme-switch [^>]*?) +title="[^"]*"': r'\1 aria-hidden="true"',
+    r'<div (class="sidebar-primary-items__start)': r'<div role="navigation" aria-label="Book" \1',
+}
+
+
+def mend_theme(app: Sphinx, exception: Exception | None) -> None:
+    """Repair in every page what the theme's own templates get wrong for readers of screens."""
+    for path in Path(app.outdir).glob("*.html") if exception is None else ():
+        text = path.read_text(encoding="utf-8")
+        for fault, mended in THEME_FAULTS.items():
+            text = re.sub(fault, mended, text)
+        path.write_text(text, encoding="utf-8")
