@@ -219,9 +219,9 @@ def mend_page(
 def mend_body(body: str) -> str:
     """Return ``body`` without false ARIA roles and labels and without dead links.
 
-    docutils calls the bibliography a list, whose children are no list items, and gives these a role that only list items
-    may have. What unfolds a cell says that it does, and has a label that says something else. viewcode leads back from a listing by the
-    path under which the first name of a module is documented, where others have another.
+    docutils calls the bibliography a list, whose children are no list items, and gives these a role that only list
+    items may have. What unfolds a cell says so, and has a label that says something else. viewcode leads back from a
+    listing by the path under which the first name of a module is documented, where others have another.
     """
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
     body = body.replace(' role="doc-biblioentry">', ">")
