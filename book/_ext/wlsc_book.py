@@ -1,4 +1,4 @@
-"""What this book adds to Jupyter Book: run times, costs, provenance, tables, links to data, and repairs of the theme."""
+"""What this book adds to Jupyter Book: run times, costs, provenance, tables, links to data, repairs of the theme."""
 
 from __future__ import annotations
 
