@@ -1,5 +1,5 @@
 # make book: the environment, every notebook in the quick profile, the site.   make full: the same on all data; the
-# verdicts are kept in results/claims.
+# verdicts are kept in results/claims, what it took in results/costs.json.   make sweep: trainings over λ, sizes, seeds.
 # Other settings: make full SETTINGS="device=cuda seed=1"
 # make release: the full book with its PDF, and what is published beside it, in _build/release.
 
@@ -13,7 +13,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --nolock --rerun-incomplete --keep
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONHASHSEED := 0
 
-.PHONY: book full release links test stress lint serve bench lock clean
+.PHONY: book full release links sweep test stress lint serve bench lock clean
 
 book: .venv/book
 	@$(SNAKEMAKE) profile=quick $(SETTINGS)
@@ -23,6 +23,10 @@ full: .venv/book
 	@$(SNAKEMAKE) profile=full $(SETTINGS)
 	@mkdir -p results/claims && cp _build/full/claims/1?.json results/claims
 	@$(BIN)/wlsc times _build/full
+	@$(BIN)/wlsc costs _build/full --record results/costs.json
+
+sweep: .venv/book
+	@$(SNAKEMAKE) profile=quick $(SETTINGS) -- sweep
 
 release: .venv/pdf
 	@$(SNAKEMAKE) profile=full pdf=yes $(SETTINGS)
@@ -52,15 +56,15 @@ bench: .venv/bench
 lock:
 	rm -rf _build/lock && mkdir -p _build && grep '^torch==' constraints.txt > _build/torch.txt
 	$(PYTHON) -m venv _build/lock
-	_build/lock/bin/pip install -q -c _build/torch.txt -e '.[book,test,bench]'
+	_build/lock/bin/pip install -q -c _build/torch.txt -e '.[book,slurm,test,bench]'
 	_build/lock/bin/pip freeze --exclude-editable --all | grep -Ev '^(pip|triton|nvidia-|cuda-)' | sed 's/+.*//' > constraints.txt
 
 clean:
 	rm -rf _build .snakemake
 
-# One stamp per set of extras: `.venv/test` is there when `.[book,test]` is installed.
+# One stamp per set of extras: `.venv/test` is there when `.[book,slurm,test]` is installed.
 .venv/book: EXTRAS = book
-.venv/test: EXTRAS = book,test
+.venv/test: EXTRAS = book,slurm,test
 .venv/bench: EXTRAS = bench
 .venv/pdf: EXTRAS = book,pdf
 .venv/%: pyproject.toml constraints.txt

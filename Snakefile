@@ -1,6 +1,8 @@
 """data → train → execute → build: the only file that knows the order.
 
     snakemake --cores all --config profile=quick [device=cpu] [seed=1]
+    snakemake sweep --cores all --config profile=quick       # every cell of the sweeps as a job of its own
+    snakemake sweep --profile profiles/slurm --config …      # the same on a cluster
 
 What depends on what is read from the notebooks: the configurations, studies and kept results they load, the modules of
 wlsc they import, and the notebooks whose results they say they need. Adding a chapter means writing it and naming it in book/_toc.yml.
@@ -48,6 +50,16 @@ SETTINGS = {name: config[name] for name in ("device", "seed") if name in config}
 #: Seed of the first training of every cell of a study.
 FIRST = str(SETTINGS.get("seed", 0))
 
+#: Studies whose cells only train, and need nothing of one another.
+SWEEPS = [
+    path.stem
+    for path in sorted(Path(f"book/studies/{PROFILE}").glob("*.toml"))
+    if study_module(path) == "wlsc.sweeps"
+]
+
+#: Memory (MB) and time (minutes) of a job, where a study does not say what its cells may take.
+ALLOWANCE = {"mem_mb": 8000, "runtime": 720}
+
 #: The exact versions decide numbers: a new environment runs everything again.
 ENVIRONMENT = "constraints.txt"
 
@@ -76,9 +88,22 @@ def study_sources(wildcards):
 
 def study_records(name):
     """What a study leaves behind: one record of all its cells in `quick`, one of each in `full`."""
-    if PROFILE == "quick":
-        return [f"{OUT}/studied/{name}.json"]
+    return [f"{OUT}/studied/{name}.json"] if PROFILE == "quick" else cell_records(name)
+
+
+def cell_records(name):
     return [f"{OUT}/studied/{name}/{cell}.json" for cell in list_cells(name)]
+
+
+def leading_record(wildcards):
+    """The first seed of a cell looks for λ, the others take it over; in a sweep λ is given."""
+    leads = wildcards.seed == FIRST or wildcards.name in SWEEPS
+    return [] if leads else f"{OUT}/studied/{wildcards.name}/{wildcards.cell}-s{FIRST}.json"
+
+
+def allowed(name, what):
+    """What a job of a study may take."""
+    return tomllib.loads(Path(f"book/studies/{PROFILE}/{name}.toml").read_text()).get(what, ALLOWANCE[what])
 
 
 @functools.cache
@@ -118,6 +143,11 @@ rule book:
         f"{OUT}/html/index.html",
 
 
+rule sweep:
+    input:
+        [record for name in SWEEPS for record in cell_records(name)],
+
+
 rule train:
     input:
         ENVIRONMENT,
@@ -154,16 +184,23 @@ rule cell:
         ENVIRONMENT,
         DATA,
         study_sources,
-        # the first seed looks for λ, the others take it over
-        lambda wildcards: [] if wildcards.seed == FIRST else f"{OUT}/studied/{wildcards.name}/{wildcards.cell}-s{FIRST}.json",
-        study="book/studies/full/{name}.toml",
+        leading_record,
+        study=f"book/studies/{PROFILE}/{{name}}.toml",
     output:
         f"{OUT}/studied/{{name}}/{{cell}}-s{{seed}}.json",
+    log:
+        f"{OUT}/logs/{{name}}/{{cell}}-s{{seed}}.txt",
     threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * allowed(wildcards.name, "mem_mb"),  # may be what the last one lacked
+        runtime=lambda wildcards: allowed(wildcards.name, "runtime"),
     params:
         settings=" ".join(f"--{name} {value}" for name, value in SETTINGS.items()),
     shell:
-        "wlsc study run {input.study} {wildcards.cell}-s{wildcards.seed} {params.settings} --record {output}"
+        """
+        wlsc study run {input.study} {wildcards.cell}-s{wildcards.seed} {params.settings} --record {output} 2> {log} \
+            || {{ tail -n 1 {log} >&2; exit 1; }}
+        """
 
 
 rule execute:

@@ -175,6 +175,63 @@ def test_times_of_a_build_are_told_with_its_address(call, folders):
     ]
 
 
+SWEEP = """
+measures = "trainings"
+mem_mb = 1000
+runtime = 5
+[data]
+kind = "digits"
+source = "embedded"
+[training]
+n_epochs = 1
+batch_size = 512
+[models.wlsc]
+kind = "wlsc"
+[[cells]]
+models = ["wlsc"]
+lams = [0.5]
+n_atoms = [5, 5000]
+"""
+
+
+def test_a_sweep_says_what_is_missing(call, folders):
+    sweep, build = folders / "tiny.toml", folders / "build"
+    sweep.write_text(SWEEP)
+    names = call("study", "list", sweep)[1].split()
+    assert names == ["wlsc-l0.5-m5-none-s0", "wlsc-l0.5-m5000-none-s0"]
+    code, said, _ = call("study", "status", sweep, build)
+    assert code == 1
+    assert said.count("not begun") == 2 and "0 of 2 cells are finished" in said
+    for name in names:
+        code, _, message = call("study", "run", sweep, name, "--record", build / "studied" / "tiny" / f"{name}.json")
+    (build / "logs" / "tiny").mkdir(parents=True)
+    (build / "logs" / "tiny" / f"{name}.txt").write_text(f"{message}\n")
+    code, said, _ = call("study", "status", sweep, build)
+    assert code == 1
+    first, second, total = said.splitlines()
+    assert first.split()[:3] == [names[0], "finished", "in"]
+    assert second.split(maxsplit=1) == [
+        names[1],
+        "failed: n_atoms must be at most the number of samples, got 5000 atoms for 1797 samples",
+    ]
+    assert total.startswith("1 of 2 cells are finished, after ")
+    sweep.write_text(SWEEP.replace("5, 5000", "5"))
+    code, said, _ = call("study", "status", sweep, build)
+    assert code == 0
+    assert "1 of 1 cells are finished" in said
+
+
+def test_costs_of_a_build_are_told_and_kept(call, folders):
+    (folders / "reports").mkdir()
+    report = {"notebook": "speed", "device": "cpu", "duration_s": 1800.0, "training_s": {"s": 1800.0}}
+    (folders / "reports" / "speed.json").write_text(json.dumps(report))
+    code, said, _ = call("costs", folders, "--record", folders / "kept" / "costs.json")
+    assert code == 0
+    assert said.split() == ["speed", "2", "jobs", "1.000", "h", "on", "cpu"]
+    kept = json.loads((folders / "kept" / "costs.json").read_text())
+    assert kept == [{"notebook": "speed", "device": "cpu", "n_jobs": 2, "hours": 1.0}]
+
+
 def test_a_wrong_command_is_refused(call):
     assert call("trian")[0] == 2
 

@@ -7,7 +7,11 @@ from pathlib import Path
 from wlsc._tables import read_toml
 from wlsc._validation import check_choice
 
-_MODULES = {"receptive_fields": "wlsc.studies", "clusters": "wlsc.cluster_studies"}
+_MODULES = {
+    "receptive_fields": "wlsc.studies",
+    "clusters": "wlsc.cluster_studies",
+    "trainings": "wlsc.sweeps",
+}
 
 
 def study_module(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The command line: ``wlsc data``, ``wlsc train``, ``wlsc study``, ``wlsc runs``, ``wlsc execute``, ``wlsc times``.
+"""The command line: ``wlsc data``, ``train``, ``study``, ``runs``, ``execute``, ``times``, ``costs``.
 
 Every command is a few lines around a function of the package. What is wrong with an argument is said in one sentence
 on standard error, and the exit code is not 0 then.
@@ -152,6 +152,26 @@ def run_cells(
         write_text(record, json.dumps(facts | {"cells": found}) + "\n")
 
 
+@study.command("status")
+def show_status(
+    file: StudyFile,
+    folder: Annotated[Path, typer.Argument(help="Folder of the build that its jobs write to, such as _build/quick.")],
+    seed: Annotated[int | None, typer.Option(help="Of the first training, instead of the study's.")] = None,
+) -> None:
+    """Say which cells of a study are finished, and why others are missing; the exit code is 1 if any is."""
+    from wlsc.records import cell_statuses
+
+    described = dataclasses.replace(_study_module(file).read_study(file), **_given(seed=seed))
+    cells = cell_statuses(described.name, [cell.name for cell in described.list_cells()], folder)
+    for cell in cells:
+        note = f" in {cell.seconds:.1f} s" if cell.state == "finished" else f": {cell.reason}" if cell.reason else ""
+        typer.echo(f"{cell.name:<40} {cell.state}{note}")
+    n_finished, hours = sum(cell.state == "finished" for cell in cells), sum(cell.seconds for cell in cells) / 3600
+    typer.echo(f"{n_finished} of {len(cells)} cells are finished, after {hours:.2g} device-hours.")
+    if n_finished < len(cells):
+        raise typer.Exit(1)
+
+
 @runs.command("list")
 def list_runs() -> None:
     """Name every run; one without a date was interrupted and resumes when it is asked for again."""
@@ -246,3 +266,20 @@ def times(folder: Annotated[Path, typer.Argument(help="Folder of a build, such a
             record = json.loads(path.read_text(encoding="utf-8"))
             typer.echo(f"{kind:<8}  {path.stem:<40}{record['duration_s']:8.1f} s")
     typer.echo(f"Open {(folder / 'html' / 'index.html').resolve().as_uri()}")
+
+
+@app.command()
+def costs(
+    folder: Annotated[Path, typer.Argument(help="Folder of a build, such as _build/full.")],
+    record: Annotated[Path | None, typer.Option(help="JSON file to keep them in.")] = None,
+) -> None:
+    """Say what each chapter of a build took in device-hours, its trainings and studies included."""
+    from wlsc._files import write_text
+    from wlsc.records import load_costs
+
+    found = load_costs(folder)
+    for cost in found:
+        typer.echo(f"{cost.notebook:<20}{cost.n_jobs:>5} jobs  {cost.hours:8.3f} h on {cost.device}")
+    if record:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_text(record, json.dumps([cost._asdict() for cost in found], indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""What this book adds to Jupyter Book: run times, provenance, tables, links to data, and repairs of the theme."""
+"""What this book adds to Jupyter Book: run times, costs, provenance, tables, links to data, repairs of the theme."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 
 import wlsc
+from wlsc.records import Cost, load_costs
 
 #: Before and after the theme and every other extension.
 FIRST, LAST = 100, 900
@@ -30,6 +31,7 @@ FIRST, LAST = 100, 900
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register directives, generated pages, links to the numbers behind figures, and the last touches to every page."""
     app.add_directive("measured", Measured)
+    app.add_directive("costs", Costs)
     app.add_directive("saved-table", SavedTable)
     app.add_transform(LinkFigureData)
     app.connect("config-inited", add_launch_buttons)
@@ -69,6 +71,23 @@ class Measured(SphinxDirective):
             raise self.error(f"{self.env.docname} has no report of a run to quote")
         line = f'<p class="measured"><strong>Run time</strong> {escape(describe_run(report))}</p>'
         return [nodes.raw("", line, format="html")]
+
+
+class Costs(SphinxDirective):
+    """The table of what every chapter of this build took; written here, since no two builds take the same time."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table as HTML."""
+        found = load_costs(Path(self.env.srcdir).parent)
+        return [nodes.raw("", format_costs(found), format="html")]
+
+
+def format_costs(found: list[Cost]) -> str:
+    """Return a table with one row per chapter."""
+    rows = [(cost.notebook, cost.n_jobs, f"{60 * cost.hours:.1f}", cost.device) for cost in found]
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("chapter", "jobs", "device-minutes", "device"))
+    body = "".join(f"<tr>{''.join(f'<td>{escape(str(value))}</td>' for value in row)}</tr>" for row in rows)
+    return f'<table class="table measured"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 class SavedTable(CSVTable):

@@ -74,9 +74,15 @@ def test_a_notebook_leaves_itself_and_a_report(tmp_path):
 def test_a_report_names_the_trainings_that_the_notebook_reads(tmp_path):
     (tmp_path / "out" / "trained").mkdir(parents=True)
     (tmp_path / "out" / "trained" / "natural.json").write_text('{"duration_s": 7.5}')
-    source = write_notebook(tmp_path, "if False:\n    load_config('natural', profile), x.load_config('other', profile)")
+    (tmp_path / "out" / "studied" / "many").mkdir(parents=True)
+    (tmp_path / "out" / "studied" / "many" / "cell-s0.json").write_text('{"duration_s": 2.5}')
+    source = write_notebook(
+        tmp_path,
+        "if False:\n    load_config('natural', profile), x.load_config('other', profile), load_study('many', profile)",
+    )
     assert run_execute(source).returncode == 0
-    assert json.loads((tmp_path / "out" / "reports" / "page.json").read_text())["training_s"] == {"natural": 7.5}
+    report = json.loads((tmp_path / "out" / "reports" / "page.json").read_text())
+    assert report["training_s"] == {"natural": 7.5, "cell-s0": 2.5}
 
 
 def test_two_runs_are_equal_byte_for_byte(tmp_path):
