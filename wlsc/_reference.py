@@ -68,7 +68,8 @@ def read_rules(path: Path) -> list[Rule]:
     ValueError
         If a key or a reason is unknown.
     """
-    rules = [from_table(Rule, table, str(path)) for table in json.loads(path.read_text(encoding="utf-8"))]
+    tables = json.loads(path.read_text(encoding="utf-8"))["rules"]
+    rules = [from_table(Rule, table, str(path)) for table in tables]
     for rule in rules:
         check_choice(f"{path}: reason", rule.reason, REASONS)
     return rules

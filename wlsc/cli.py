@@ -1,4 +1,4 @@
-"""The command line: ``wlsc data``, ``train``, ``study``, ``runs``, ``execute``, ``times``, ``verify``, ``accept``.
+"""The command line, ``wlsc``: data, trainings, studies, notebooks; what a build took, and whether its numbers hold.
 
 Every command is a few lines around a function of the package. What is wrong with an argument is said in one sentence
 on standard error, and the exit code is not 0 then.
@@ -297,3 +297,16 @@ def accept(
     facts = {name: report.get(name) for name in ("profile", "device", "seed", "commit", "processor", "versions")}
     write_reference(path, {"why": why, **facts}, entries)
     typer.echo(f"{path}: {why}")
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Where counts lie; the first that has them.")] = None,
+) -> None:
+    """Say what the last runs of the tests tried, and how they ended, as a Markdown table."""
+    from wlsc.results import load_result
+    from wlsc.trust import describe_trials
+
+    places = folders or [Path("_build/tests"), Path("results/tests")]
+    runs = {suite: [run for place in places if (run := load_result(suite, place))] for suite in ("test", "stress")}
+    typer.echo(describe_trials({f"make {suite}": found[0] if found else None for suite, found in runs.items()}))
