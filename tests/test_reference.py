@@ -84,7 +84,7 @@ def test_everything_that_a_page_prints_is_found_by_name(tmp_path):
             "model: WLSC, b | fitted": "0.80",
             "model: WLSC, b | seconds": "(measured)",
             "output of a + 1": "2",
-            "text: The V1 claim:": "The V1 claim: 3 of 1,000 cells.  Or not.",
+            "text: The V1 claim:": "The V1 claim: 3 of 1,000 cells. Or not.",
             "fig.csv: x, count": "2",
             "fig.csv: x": "mean -0.625, deviation 0.875, least -1.5, most 0.25",
             "fig.csv: label, count": "1",

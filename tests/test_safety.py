@@ -7,6 +7,7 @@ import dataclasses
 import gzip
 import io
 import pickle
+import re
 import resource
 import struct
 import zlib
@@ -323,6 +324,13 @@ def test_an_array_that_claims_more_than_its_file_holds_takes_no_memory(tmp_path,
     with pytest.raises(ValueError) as caught:
         load_images(path)
     assert_one_sentence(caught.value, path)
+
+
+def test_actions_of_workflows_are_pinned_by_commit_with_their_version():
+    workflows = [path.read_text() for path in (REPOSITORY / ".github" / "workflows").glob("*.y*ml")]
+    used = [line for text in workflows for line in re.findall(r"uses: *(.*)", text)]
+    assert len(used) >= 5
+    assert not [line for line in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", line)]
 
 
 class TestConfigurationFiles:

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,12 +111,12 @@ def _of_outputs(notebook: NotebookNode, measured: Collection[str]) -> Iterator[P
 
 
 def _of_markdown(text: str) -> Iterator[Printed]:
-    lines = text.splitlines()
-    rows = [_cells(line) for line in lines if line.startswith("|")]
-    if rows:
-        yield from _of_table(rows[0], rows[2:])
-    if sentence := " ".join(line for line in lines if not line.startswith("|")).strip():
-        yield Printed(f"text: {NUMBER.split(sentence)[0].strip()[:60]}", sentence, "")
+    for is_table, lines in groupby(text.splitlines(), key=lambda line: line.startswith("|")):
+        if is_table:
+            header, _, *rows = map(_cells, lines)
+            yield from _of_table(header, rows)
+        elif sentence := " ".join(filter(None, lines)):
+            yield Printed(f"text: {NUMBER.split(sentence)[0].strip()[:60]}", sentence, "")
 
 
 def _cells(line: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 #: Kind of trial → how the report calls it. Tests name their kind with the marker ``tried``, or record a count of it.
@@ -16,7 +17,7 @@ KINDS = {
 
 
 def describe_trials(runs: Mapping[str, Mapping[str, Any] | None]) -> str:
-    """Say in a Markdown table what was tried, and in a line below it when, where, and how the runs ended.
+    """Say in a Markdown table what was tried, how the runs ended, and when and where they were.
 
     Parameters
     ----------
@@ -26,26 +27,31 @@ def describe_trials(runs: Mapping[str, Mapping[str, Any] | None]) -> str:
     Returns
     -------
     str
-        Counts of tests that passed; what was not run says so.
+        Counts are of tests that passed; what was not run says so.
     """
-    lines = [f"| tried | {' | '.join(f'`{command}`' for command in runs)} |", f"|---|{'---:|' * len(runs)}"]
-    for kind, title in KINDS.items():
-        cells = [_count(run["tried"].get(kind)) if run else "not run" for run in runs.values()]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    ends = [f"`{command}` {_end(run)}" for command, run in runs.items()]
-    return "\n".join([*lines, "", "; ".join(ends) + "."])
+    rows: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        **{title: partial(_describe_kind, kind) for kind, title in KINDS.items()},
+        "all tests": lambda run: ", ".join(
+            f"{run[outcome]:,} {outcome}" for outcome in ("passed", "failed", "skipped")
+        ),
+        "when": lambda run: run["finished"][:10],
+        "commit": lambda run: f"`{run['commit'][:12]}`",
+        "processor": lambda run: run["processor"],
+    }
+    lines = [
+        f"| tried | {' | '.join(f'`{command}`' for command in runs)} |",
+        f"|---|{'---:|' * len(runs)}",
+        *(
+            f"| {title} | {' | '.join(describe(run) if run else 'not run' for run in runs.values())} |"
+            for title, describe in rows.items()
+        ),
+    ]
+    return "\n".join(lines)
 
 
-def _count(trial: Mapping[str, int] | None) -> str:
+def _describe_kind(kind: str, run: Mapping[str, Any]) -> str:
+    trial = run["tried"].get(kind)
     if trial is None:
         return "not run"
-    words = [f"{trial['count']:,} in {trial['passed']:,} test{'s' * (trial['passed'] != 1)}"]
-    words += [f"{trial[outcome]:,} {outcome}" for outcome in ("failed", "skipped") if trial[outcome]]
-    return ", ".join(words)
-
-
-def _end(run: Mapping[str, Any] | None) -> str:
-    if run is None:
-        return "was not run"
-    outcomes = ", ".join(f"{run[outcome]:,} {outcome}" for outcome in ("passed", "failed", "skipped"))
-    return f"ran on {run['finished'][:10]} at commit {run['commit'][:12]} on an {run['processor']}: {outcomes}"
+    failed = [f"{trial[outcome]:,} {outcome}" for outcome in ("failed", "skipped") if trial[outcome]]
+    return ", ".join([f"{trial['count']:,} in {trial['passed']:,} test{'s' * (trial['passed'] != 1)}", *failed])
