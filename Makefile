@@ -55,7 +55,8 @@ AUDIT := _build/audit/bin
 audit:
 	@test -x $(AUDIT)/pip-audit || { $(PYTHON) -m venv _build/audit && $(AUDIT)/pip install -q pip-audit; } || \
 		{ echo "make audit: pip-audit could not be installed: it needs the network"; exit 1; }
-	@$(AUDIT)/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	@$(AUDIT)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip || \
+		{ echo "make audit: a package is known to be vulnerable, or could not be looked up, which needs the network"; exit 1; }
 
 lint: .venv/test
 	$(BIN)/ruff check
