@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import dataclasses
 import hashlib
@@ -101,7 +100,7 @@ def _of_outputs(notebook: NotebookNode, measured: Collection[str]) -> Iterator[P
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if key := output.get("metadata", {}).get("scrapbook", {}).get("name"):
-                value = str(ast.literal_eval(data["application/papermill.record/text/plain"]))
+                value = data["application/papermill.record/text/plain"].strip("'")
                 yield Printed(f"glue {key}", MARK if key in measured else value, "")
             elif "text/markdown" in data:
                 yield from _of_markdown(MEASURED.sub(MARK, data["text/markdown"]))
