@@ -18,6 +18,7 @@ FIELDS = {
         re.compile(r'<span class="measured">(?:<span[^>]*>[^<]*</span>|[^<])*</span>'),
     ),
     "values marked as measured, in a notebook": ("*.ipynb", MEASURED),
+    "values marked as measured, in the file of a table": ("*.csv", MEASURED),
     "numbers in the index of the search, and the units of times": (
         "searchindex.js",
         re.compile(r'(?<=[{ ])"(?:\d+|s|min)": (?:\d+|\[[\d, ]*\])(?:, )?'),

@@ -25,7 +25,12 @@ It took [{glue:text}`took`]{.measured} s and {glue:text}`n` samples.
 ```{figure} figures/fig.svg
 :name: fig
 ```
+
+```{saved-table} kept
+A caption.
+```
 """
+SAVED = {"text/markdown": "| a | b |\n| --- | --- |\n| x | 7 |", "text/plain": "SavedTable(header=['a', 'b'], rows=[])"}
 TABLE = """| model | part | fitted | seconds |
 |---|---|---:|---:|
 | WLSC | a | 0.94 ± 0.01 | [3.2 [1.0, 4.0]]{.measured} |
@@ -47,6 +52,7 @@ def write_build(
         new_code_cell(
             "Markdown(...)", outputs=[new_output("execute_result", {"text/markdown": table, "text/plain": ""})]
         ),
+        new_code_cell("save_table(...)", outputs=[new_output("execute_result", SAVED)]),
         new_code_cell("a = 1\na + 1", outputs=[new_output("execute_result", {"text/latex": "$2$", "text/plain": "2"})]),
         new_code_cell(
             'save_claims("1a", profile, claims)',
@@ -59,6 +65,7 @@ def write_build(
         "html/index.html": "",
         "html/page.html": "",
         "figures/fig.csv": f"x,label\n{values}",
+        "figures/kept.csv": 'a,b,took\nx,"1,000",[5]{.measured}\n',
         "figures/old.csv": "of a figure that no page shows",
         "claims/1a.json": json.dumps({"C3": {"verdict": "supported", "p": p, "interval": [0.1, 1 / 3]}}),
         "reports/page.json": json.dumps(
@@ -84,6 +91,8 @@ def test_everything_that_a_page_prints_is_found_by_name(tmp_path):
             "model: WLSC, b | fitted": "0.80",
             "model: WLSC, b | seconds": "(measured)",
             "output of a + 1": "2",
+            "kept: x | b": "1,000",
+            "kept: x | took": "(measured)",
             "text: The V1 claim:": "The V1 claim: 3 of 1,000 cells. Or not.",
             "fig.csv: x, count": "2",
             "fig.csv: x": "mean -0.625, deviation 0.875, least -1.5, most 0.25",
@@ -194,7 +203,7 @@ def test_a_build_is_accepted_and_verified(call, tmp_path, references):
     code, said, _ = call("verify", build, "--references", references)
     assert code == 0
     assert said.splitlines() == [
-        "16 numbers compared (exact 13, float summation 0, hardware 0, seed spread 3), 4 places not compared. "
+        "17 numbers compared (exact 14, float summation 0, hardware 0, seed spread 3), 5 places not compared. "
         "Drifts: 0.",
         "Two jobs at a time take at most 1.0 GiB (not measured of 1 of 2 jobs). Allowed are 2 GiB.",
     ]

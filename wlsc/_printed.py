@@ -71,6 +71,8 @@ def _read_page(path: Path) -> list[Printed]:
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     found = [Printed("run time and memory", MARK, "")] if "```{measured}" in text else []
     found += _of_outputs(notebook, measured_keys(text))
+    for name in re.findall(r"^```\{saved-table\} ([\w-]+)", text, flags=re.MULTILINE):
+        found += _of_table(name, *_read_csv(folder / "figures" / f"{name}.csv"))
     for name in dict.fromkeys(re.findall(r"\bfigures/([\w-]+)\.(?:svg|png)\b", text)):
         found += _of_figure(folder / "figures" / f"{name}.csv")
     for name in find_claims(notebook):
@@ -102,8 +104,10 @@ def _of_outputs(notebook: NotebookNode, measured: Collection[str]) -> Iterator[P
             if key := output.get("metadata", {}).get("scrapbook", {}).get("name"):
                 value = data["application/papermill.record/text/plain"].strip("'")
                 yield Printed(f"glue {key}", MARK if key in measured else value, "")
+            elif data.get("text/plain", "").startswith("SavedTable("):
+                continue  # read from its file, under its name
             elif "text/markdown" in data:
-                yield from _of_markdown(MEASURED.sub(MARK, data["text/markdown"]))
+                yield from _of_markdown(data["text/markdown"])
             elif set(data) <= {"text/plain", "text/latex"}:
                 line = cell.source.strip().splitlines()[-1]
                 yield Printed(f"output of {line}", (data.get("text/plain") or output.text).strip(), "")
@@ -113,8 +117,8 @@ def _of_markdown(text: str) -> Iterator[Printed]:
     for is_table, lines in groupby(text.splitlines(), key=lambda line: line.startswith("|")):
         if is_table:
             header, _, *rows = map(_cells, lines)
-            yield from _of_table(header, rows)
-        elif sentence := " ".join(filter(None, lines)):
+            yield from _of_table(header[0], header, rows)
+        elif sentence := MEASURED.sub(MARK, " ".join(filter(None, lines))):
             yield Printed(f"text: {NUMBER.split(sentence)[0].strip()[:60]}", sentence, "")
 
 
@@ -122,14 +126,13 @@ def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip().removeprefix("|").removesuffix("|").split("|")]
 
 
-def _of_table(header: list[str], rows: list[list[str]]) -> Iterator[Printed]:
-    """Cells of a table, called by its corner, their row and their column; a row by two cells if one does not tell."""
-    corner, *columns = header
+def _of_table(table: str, header: list[str], rows: list[list[str]]) -> Iterator[Printed]:
+    """Cells of a table, called by its name, their row and their column; a row by two cells if one does not tell."""
     n_labels = 1 if len({row[0] for row in rows}) == len(rows) else 2
     for row in rows:
         label = ", ".join(row[:n_labels])
-        for column, text in zip(columns[n_labels - 1 :], row[n_labels:], strict=True):
-            yield Printed(f"{corner}: {label} | {column}", text, f"{corner} | {column}")
+        for column, text in zip(header[n_labels:], row[n_labels:], strict=True):
+            yield Printed(f"{table}: {label} | {column}", MEASURED.sub(MARK, text), f"{table} | {column}")
 
 
 def _of_claims(place: str, claims: Mapping[str, Any]) -> Iterator[Printed]:
@@ -145,10 +148,15 @@ def _short(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _of_figure(path: Path) -> Iterator[Printed]:
-    """How many entries each column of a figure's data has, and their distribution; a digest if they are words."""
+def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
+    return header, rows
+
+
+def _of_figure(path: Path) -> Iterator[Printed]:
+    """How many entries each column of a figure's data has, and their distribution; a digest if they are words."""
+    header, rows = _read_csv(path)
     for column, cells in zip(header, zip(*rows, strict=True), strict=True):
         entries = [cell for cell in cells if cell]
         yield Printed(f"{path.name}: {column}, count", str(len(entries)), "")

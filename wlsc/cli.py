@@ -151,8 +151,8 @@ def run_cells(
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
         facts = {"duration_s": round(time.perf_counter() - began, 3), "peak_memory_bytes": peak_memory()}
-        facts |= {"data": surroundings(described.data)["data"], "cells": found}
-        write_text(record, json.dumps(facts) + "\n")
+        inputs = {"data": surroundings(described.data)["data"]}
+        write_text(record, json.dumps(facts | inputs | {"cells": found}) + "\n")
 
 
 @runs.command("list")
@@ -303,10 +303,12 @@ def accept(
 def report(
     folders: Annotated[list[Path] | None, typer.Argument(help="Where counts lie; the first that has them.")] = None,
 ) -> None:
-    """Say what the last runs of the tests tried, and how they ended, as a Markdown table."""
+    """Say what the last runs of the tests tried, and how they ended."""
     from wlsc.results import load_result
-    from wlsc.trust import describe_trials
+    from wlsc.trust import list_trials
 
     places = folders or [Path("_build/tests"), Path("results/tests")]
     runs = {suite: [run for place in places if (run := load_result(suite, place))] for suite in ("test", "stress")}
-    typer.echo(describe_trials({f"make {suite}": found[0] if found else None for suite, found in runs.items()}))
+    header, rows = list_trials({f"make {suite}": found[0] if found else None for suite, found in runs.items()})
+    for title, *cells in [header, *rows]:
+        typer.echo(f"{title:<70}" + "".join(f"{cell:>36}" for cell in cells))

@@ -16,8 +16,8 @@ KINDS = {
 }
 
 
-def describe_trials(runs: Mapping[str, Mapping[str, Any] | None]) -> str:
-    """Say in a Markdown table what was tried, how the runs ended, and when and where they were.
+def list_trials(runs: Mapping[str, Mapping[str, Any] | None]) -> tuple[list[str], list[list[str]]]:
+    """Say what was tried, how the runs ended, and when and where they were.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ def describe_trials(runs: Mapping[str, Mapping[str, Any] | None]) -> str:
 
     Returns
     -------
-    str
-        Counts are of tests that passed; what was not run says so.
+    tuple
+        Header and rows of a table. Counts are of tests that passed; what was not run says so.
     """
     rows: dict[str, Callable[[Mapping[str, Any]], str]] = {
         **{title: partial(_describe_kind, kind) for kind, title in KINDS.items()},
@@ -35,18 +35,13 @@ def describe_trials(runs: Mapping[str, Mapping[str, Any] | None]) -> str:
             f"{run[outcome]:,} {outcome}" for outcome in ("passed", "failed", "skipped")
         ),
         "when": lambda run: run["finished"][:10],
-        "commit": lambda run: f"`{run['commit'][:12]}`",
+        "commit": lambda run: run["commit"][:12],
         "processor": lambda run: run["processor"],
     }
-    lines = [
-        f"| tried | {' | '.join(f'`{command}`' for command in runs)} |",
-        f"|---|{'---:|' * len(runs)}",
-        *(
-            f"| {title} | {' | '.join(describe(run) if run else 'not run' for run in runs.values())} |"
-            for title, describe in rows.items()
-        ),
+    cells = [
+        [title, *(describe(run) if run else "not run" for run in runs.values())] for title, describe in rows.items()
     ]
-    return "\n".join(lines)
+    return ["tried", *runs], cells
 
 
 def _describe_kind(kind: str, run: Mapping[str, Any]) -> str:
