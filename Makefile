@@ -6,6 +6,7 @@
 PYTHON ?= python3
 CORES ?= all
 WORKERS ?= 2
+PROFILE ?= quick
 BIN := .venv/bin
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --nolock --rerun-incomplete --keep-going --quiet rules host reason --config
 
@@ -13,7 +14,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --nolock --rerun-incomplete --keep
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONHASHSEED := 0
 
-.PHONY: book full release links sweep test stress lint serve bench lock clean
+.PHONY: book full release links sweep test stress lint verify accept report audit serve bench lock clean
 
 book: .venv/book
 	@$(SNAKEMAKE) profile=quick $(SETTINGS)
@@ -36,10 +37,30 @@ links: book
 	$(BIN)/jupyter-book build _build/quick/src --config _config.yml --path-output _build/links --builder linkcheck
 
 test: .venv/test book lint
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	WLSC_TALLY=_build/tests/test.json $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
+# Its report is kept, and that of the last `make test` with it.
 stress: .venv/test
-	$(BIN)/pytest tests/stress
+	WLSC_TALLY=_build/tests/stress.json $(BIN)/pytest tests/stress
+	@mkdir -p results/tests && cp _build/tests/*.json results/tests
+
+# Is a finished `make full` what it was when it was accepted?   make accept PROFILE=full WHY="larger photographs"
+verify: .venv/book
+	@$(BIN)/wlsc verify _build/full
+
+accept: .venv/book
+	@$(BIN)/wlsc accept _build/$(PROFILE) --why "$(WHY)"
+
+report: .venv/book
+	@$(BIN)/wlsc report
+
+# Known vulnerabilities of the pinned packages. Both pip-audit and its list come from the network.
+AUDIT := _build/audit/bin
+audit:
+	@test -x $(AUDIT)/pip-audit || { $(PYTHON) -m venv _build/audit && $(AUDIT)/pip install -q pip-audit; } || \
+		{ echo "make audit: pip-audit could not be installed: it needs the network"; exit 1; }
+	@$(AUDIT)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip || \
+		{ echo "make audit: a package is known to be vulnerable, or could not be looked up, which needs the network"; exit 1; }
 
 lint: .venv/test
 	$(BIN)/ruff check

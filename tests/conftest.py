@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import pytest
 
+from tests.tally import Tally, note_kinds
 from wlsc._notebooks import is_notebook, list_pages
 
 REPOSITORY = Path(__file__).parents[1]
@@ -19,6 +20,18 @@ NOTEBOOKS = [page for page in PAGES if is_notebook(REPOSITORY / "book" / f"{page
 MOUNT_NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 
 UNDER_CI = bool(os.environ.get("CI"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Count what is tried if a file for it is named; of several processes the one that hears of all tests counts."""
+    path = os.environ.get("WLSC_TALLY")
+    if path and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Tally(Path(path)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Note what each test tries."""
+    note_kinds(items)
 
 
 def give_up(reason: str) -> NoReturn:

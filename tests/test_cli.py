@@ -104,6 +104,7 @@ def test_a_training_is_recorded_found_again_and_shown(call, folders, configurati
     assert folder.parent == folders / "runs"
     noted = json.loads(record.read_text())
     assert noted["run"] == folder.name and noted["duration_s"] > 0
+    assert 2**26 < noted["peak_memory_bytes"] < 2**34
     weights = (folder / "weights.safetensors").stat().st_mtime_ns
     assert call("train", configuration)[1].strip() == str(folder)
     assert (folder / "weights.safetensors").stat().st_mtime_ns == weights
@@ -144,6 +145,7 @@ def test_an_interrupted_run_is_listed_as_such(call, folders):
         ("[model]", "[model", "configuration must be valid TOML"),
     ],
 )
+@pytest.mark.tried("inputs")
 def test_a_wrong_configuration_is_refused_in_one_sentence_and_leaves_nothing(
     call, folders, configuration, line, other, expected
 ):
@@ -162,17 +164,27 @@ def test_a_missing_configuration_is_named(call, folders):
     assert "absent.toml" in message
 
 
-def test_times_of_a_build_are_told_with_its_address(call, folders):
-    for kind, name, seconds in (("reports", "figure_1a", 12.34), ("trained", "natural_wlsc", 208.2)):
-        (folders / kind).mkdir()
-        (folders / kind / f"{name}.json").write_text(json.dumps({"duration_s": seconds}))
+def test_time_and_memory_of_a_build_are_told_with_its_address(call, folders):
+    records = [
+        ("reports", "figure_1a", {"duration_s": 12.34, "peak_memory_bytes": 3 * 2**29}),
+        ("reports", "speed", {"duration_s": 3, "peak_memory_bytes": 2**28}),
+        ("trained", "natural_wlsc", {"duration_s": 208.2, "peak_memory_bytes": 2**30}),
+        ("studied", "of_old", {"duration_s": 1}),
+    ]
+    for kind, name, record in records:
+        (folders / kind).mkdir(exist_ok=True)
+        (folders / kind / f"{name}.json").write_text(json.dumps(record))
     code, said, _ = call("times", folders)
     assert code == 0
-    assert [line.split() for line in said.splitlines()] == [
-        ["training", "natural_wlsc", "208.2", "s"],
-        ["notebook", "figure_1a", "12.3", "s"],
-        ["Open", f"file://{folders}/html/index.html"],
+    *jobs, memory, address = said.splitlines()
+    assert [job.split() for job in jobs] == [
+        ["training", "natural_wlsc", "208.2", "s", "1,024", "MiB"],
+        ["study", "of_old", "1.0", "s"],
+        ["notebook", "figure_1a", "12.3", "s", "1,536", "MiB"],
+        ["notebook", "speed", "3.0", "s", "256", "MiB"],
     ]
+    assert memory == "Two jobs at a time take at most 2.5 GiB (not measured of 1 of 4 jobs)."
+    assert address == f"Open file://{folders}/html/index.html"
 
 
 SWEEP = """

@@ -21,6 +21,9 @@ CONDA_NAMES = {"pytorch": "torch"}
 #: Come with torch's CUDA build, which pins them itself; the builds of one torch version differ in them.
 WITH_CUDA = re.compile(r"triton|nvidia-.*|cuda-.*")
 
+#: What pip builds with; `pip freeze --all` lists them.
+BUILD_TOOLS = {"setuptools", "wheel"}
+
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 REQUIREMENTS = [
@@ -89,6 +92,13 @@ def test_the_environment_is_the_one_that_the_constraints_pin():
     }
     assert len(installed) > 100, "the walk over what is installed has found too little to mean anything"
     assert not differing, "installed and pinned versions differ: run `make lock`, or install with -c constraints.txt"
+
+
+def test_every_pin_is_of_something_that_the_environment_needs():
+    needed = required_distributions().keys()
+    # Of extras that are not installed here; what these need in turn nobody can tell without them.
+    absent = {canonicalize_name(requirement.name) for requirement in REQUIREMENTS} - needed
+    assert PINS.keys() - needed - absent <= BUILD_TOOLS, "pins of what nothing needs any more: run `make lock`"
 
 
 def test_constraints_are_exact_public_and_lie_in_the_ranges():

@@ -7,6 +7,7 @@ import dataclasses
 import gzip
 import io
 import pickle
+import re
 import resource
 import struct
 import zlib
@@ -162,6 +163,7 @@ class TestHiddenCode:
         assert (tmp_path / "ran").exists()
 
     @pytest.mark.parametrize("suffix", [".npy", ".mat", ".png", ".tif", ".idx", ".csv"])
+    @pytest.mark.tried("inputs")
     def test_does_not_run_whatever_the_file_calls_itself(self, tmp_path, kind, suffix):
         path = tmp_path / f"harmless{suffix}"
         path.write_bytes(hidden(kind, Canary(tmp_path / "ran")))
@@ -170,6 +172,7 @@ class TestHiddenCode:
         assert_one_sentence(caught.value, path)
         assert not (tmp_path / "ran").exists()
 
+    @pytest.mark.tried("inputs")
     def test_does_not_run_as_weights_or_as_a_checkpoint(self, tmp_path, monkeypatch, kind):
         monkeypatch.setenv("WLSC_RUNS_DIR", str(tmp_path / "runs"))
         folder = experiments.run(TINY).path
@@ -300,7 +303,10 @@ class TestBrokenFiles:
 
     @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
-    def test_give_values_or_one_sentence_in_little_memory(self, tmp_path_factory, little_memory, name, data):
+    def test_give_values_or_one_sentence_in_little_memory(
+        self, tmp_path_factory, little_memory, record_property, name, data
+    ):
+        record_property("inputs", 1)
         path = tmp_path_factory.getbasetemp() / name
         path.write_bytes(data.draw(broken_within(name)))
         try:
@@ -309,6 +315,7 @@ class TestBrokenFiles:
             assert_one_sentence(error, path)
 
 
+@pytest.mark.tried("inputs")
 def test_an_array_that_claims_more_than_its_file_holds_takes_no_memory(tmp_path, little_memory):
     path = tmp_path / "claims.npy"
     facts = {"descr": "<f8", "fortran_order": False, "shape": (2**20, 2**20)}
@@ -317,6 +324,13 @@ def test_an_array_that_claims_more_than_its_file_holds_takes_no_memory(tmp_path,
     with pytest.raises(ValueError) as caught:
         load_images(path)
     assert_one_sentence(caught.value, path)
+
+
+def test_actions_of_workflows_are_pinned_by_commit_with_their_version():
+    workflows = [path.read_text() for path in (REPOSITORY / ".github" / "workflows").glob("*.y*ml")]
+    used = [line for text in workflows for line in re.findall(r"uses: *(.*)", text)]
+    assert len(used) >= 5
+    assert not [line for line in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", line)]
 
 
 class TestConfigurationFiles:
@@ -346,18 +360,21 @@ class TestConfigurationFiles:
         ],
         ids=["data", "model", "a model's base", "not an option", "training"],
     )
+    @pytest.mark.tried("inputs")
     def test_an_unknown_option_is_refused_with_the_nearest_known_one(self, tmp_path, monkeypatch, change, message):
         monkeypatch.setenv("WLSC_RUNS_DIR", str(tmp_path))
         with pytest.raises(ValueError, match=message):
             experiments.run(dataclasses.replace(TINY, **change))
 
     @pytest.mark.parametrize("name", ["../escaped", "/nowhere/escaped", "..", ".hidden", "a/b"])
+    @pytest.mark.tried("inputs")
     def test_a_name_cannot_leave_the_folder_of_runs(self, tmp_path, monkeypatch, name):
         monkeypatch.setenv("WLSC_RUNS_DIR", str(tmp_path / "runs"))
         with pytest.raises(ValueError, match="name must be a plain name without a path"):
             experiments.run(dataclasses.replace(TINY, name=name))
         assert not list(tmp_path.iterdir())
 
+    @pytest.mark.tried("inputs")
     def test_nor_can_those_of_a_study(self, tmp_path):
         text = (REPOSITORY / "book" / "studies" / "quick" / "figure_1a.toml").read_text(encoding="utf-8")
         path = tmp_path / "study.toml"
@@ -365,6 +382,7 @@ class TestConfigurationFiles:
         with pytest.raises(ValueError, match="must be a plain name without a path"):
             read_study(path)
 
+    @pytest.mark.tried("inputs")
     def test_yaml_builds_no_objects(self, tmp_path):
         command = f"!!python/object/apply:builtins.open [{tmp_path}/ran, w]"
         toc, page = tmp_path / "_toc.yml", tmp_path / "page.md"
@@ -402,6 +420,7 @@ def planted(where: str) -> str:
 
 
 class TestPages:
+    @pytest.mark.tried("inputs")
     def test_a_script_in_labels_and_data_of_a_figure_is_text(self, tmp_path, monkeypatch):
         monkeypatch.setenv("WLSC_FIGURES_DIR", str(tmp_path))
         label = planted("label")
@@ -411,6 +430,7 @@ class TestPages:
         assert "planted" in svg
         assert Scripts(svg).code == []
 
+    @pytest.mark.tried("inputs")
     def test_a_script_in_captions_text_and_outputs_is_text(self, tmp_path):
         tree = plant(tmp_path)
         text = f"\nA sentence {planted('sentence')} goes on.\n\n{planted('block')}\n"

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from wlsc._files import locked, write_text
+from wlsc._machine import peak_memory, processor_name, source_commit
 from wlsc._notebooks import (
     find_configurations,
     find_studies,
@@ -206,7 +205,6 @@ def _publish(notebook: NotebookNode) -> None:
 
 
 def _report(source: Path, notebook: NotebookNode, parameters: Mapping[str, Any], duration: float, folder: Path) -> str:
-    kilobyte = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss differs between the systems
     records = _records(notebook, folder)
     report = {
         "notebook": source.stem,
@@ -220,9 +218,10 @@ def _report(source: Path, notebook: NotebookNode, parameters: Mapping[str, Any],
         "data": {name: digest for record in records.values() for name, digest in record.get("data", {}).items()},
         "duration_s": round(duration, 3),
         "training_s": {name: record["duration_s"] for name, record in records.items()},
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * kilobyte,
+        "peak_memory_bytes": peak_memory(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(source.parent),
+        "commit": source_commit(source.parent),
+        "processor": processor_name(),
         "versions": {name: version(name) for name in ("wlsc", "torch", "numpy", "scipy", "scikit-learn")},
     }
     return json.dumps(report, indent=1) + "\n"
@@ -250,9 +249,3 @@ def _device(name: str) -> str:
     import torch
 
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-
-
-def _commit(folder: Path) -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    found = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    return found.stdout.strip() if found.returncode == 0 else "unknown"

@@ -76,6 +76,11 @@ def find_results(notebook: NotebookNode) -> list[str]:
     return _find_names(notebook, "load_result")
 
 
+def find_claims(notebook: NotebookNode) -> list[str]:
+    """Return the names of the claims that ``notebook`` saves: the literals it passes to ``save_claims``."""
+    return _find_names(notebook, "save_claims")
+
+
 def _find_names(notebook: NotebookNode, function: str) -> list[str]:
     calls = (node for node in ast.walk(ast.parse(read_code(notebook))) if isinstance(node, ast.Call))
     names = {

@@ -1,4 +1,4 @@
-"""The command line: ``wlsc data``, ``train``, ``study``, ``runs``, ``execute``, ``times``, ``costs``.
+"""The command line, ``wlsc``: data, trainings, studies, notebooks; what a build took, and whether its numbers hold.
 
 Every command is a few lines around a function of the package. What is wrong with an argument is said in one sentence
 on standard error, and the exit code is not 0 then.
@@ -90,6 +90,7 @@ def train(
 ) -> None:
     """Train what a configuration says, or find the finished run; print its folder."""
     from wlsc._files import write_text
+    from wlsc._machine import peak_memory
     from wlsc.experiments import read_config
     from wlsc.experiments import run as run_experiment
 
@@ -97,7 +98,7 @@ def train(
     run = run_experiment(config, show_progress=True)
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"run": run.path.name, "duration_s": run.provenance["duration_s"]}
+        facts = {"run": run.path.name, "duration_s": run.provenance["duration_s"], "peak_memory_bytes": peak_memory()}
         write_text(record, json.dumps(facts | {"data": run.provenance["address"]["data"]}) + "\n")
     typer.echo(run.path)
 
@@ -138,6 +139,7 @@ def run_cells(
     from tqdm import tqdm
 
     from wlsc._files import write_text
+    from wlsc._machine import peak_memory
     from wlsc.experiments import surroundings
 
     began, found, module = time.perf_counter(), {}, _study_module(file)
@@ -148,8 +150,9 @@ def run_cells(
         found[cell.name] = module.measure(described, cell).summary
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"duration_s": round(time.perf_counter() - began, 3), "data": surroundings(described.data)["data"]}
-        write_text(record, json.dumps(facts | {"cells": found}) + "\n")
+        facts = {"duration_s": round(time.perf_counter() - began, 3), "peak_memory_bytes": peak_memory()}
+        inputs = {"data": surroundings(described.data)["data"]}
+        write_text(record, json.dumps(facts | inputs | {"cells": found}) + "\n")
 
 
 @study.command("status")
@@ -258,19 +261,26 @@ def release(
         typer.echo(path)
 
 
+BuildFolder = Annotated[Path, typer.Argument(help="Folder of a build, such as _build/quick.")]
+ReferenceFolder = Annotated[Path, typer.Option(help="Folder of references, and of the rules for tolerances.")]
+
+
 @app.command()
-def times(folder: Annotated[Path, typer.Argument(help="Folder of a build, such as _build/quick.")]) -> None:
-    """Say how long each training, study and notebook of a build took, and where to open the site."""
-    for kind, records in (("training", "trained"), ("study", "studied"), ("notebook", "reports")):
-        for path in sorted((folder / records).rglob("*.json")):
-            record = json.loads(path.read_text(encoding="utf-8"))
-            typer.echo(f"{kind:<8}  {path.stem:<40}{record['duration_s']:8.1f} s")
+def times(folder: BuildFolder) -> None:
+    """Say how long each training, study and notebook of a build took, with how much memory, and where to open it."""
+    from wlsc._jobs import describe_memory, read_jobs
+
+    jobs = read_jobs(folder)
+    for job in jobs:
+        memory = "" if job.memory is None else f"{job.memory / 2**20:8,.0f} MiB"
+        typer.echo(f"{job.kind:<8}  {job.name:<40}{job.seconds:8.1f} s{memory}")
+    typer.echo(describe_memory(jobs))
     typer.echo(f"Open {(folder / 'html' / 'index.html').resolve().as_uri()}")
 
 
 @app.command()
 def costs(
-    folder: Annotated[Path, typer.Argument(help="Folder of a build, such as _build/full.")],
+    folder: BuildFolder,
     record: Annotated[Path | None, typer.Option(help="JSON file to keep them in.")] = None,
 ) -> None:
     """Say what each chapter of a build took in device-hours, its trainings and studies included."""
@@ -283,3 +293,59 @@ def costs(
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
         write_text(record, json.dumps([cost._asdict() for cost in found], indent=1) + "\n")
+
+
+@app.command()
+def verify(folder: BuildFolder, references: ReferenceFolder = Path("results/reference")) -> None:
+    """Compare a finished build with its reference; the exit code is 1 if a number is off, or if memory was too much."""
+    from wlsc._jobs import MOST_MEMORY, describe_memory, most_memory, read_jobs, read_report
+    from wlsc._printed import read_book
+    from wlsc._reference import compare, read_reference
+
+    profile, jobs = read_report(folder)["profile"], read_jobs(folder)
+    found = compare(read_book(folder), read_reference(references / f"{profile}.json")["pages"])
+    too_much = most_memory(jobs) > MOST_MEMORY[profile]
+    for drift in found.drifts:
+        typer.echo(drift)
+    typer.echo(found)
+    typer.echo(f"{describe_memory(jobs)} Allowed are {MOST_MEMORY[profile] / 2**30:.0f} GiB.")
+    if found.drifts or too_much:
+        raise typer.Exit(1)
+
+
+@app.command()
+def accept(
+    folder: BuildFolder,
+    why: Annotated[str, typer.Option(help="Why the numbers have changed; kept with the reference.")],
+    references: ReferenceFolder = Path("results/reference"),
+) -> None:
+    """Make a finished build the reference of its profile; print what changes, from what to what, and why."""
+    from wlsc._jobs import read_report
+    from wlsc._printed import read_book
+    from wlsc._reference import list_changes, make_entries, read_reference, read_rules, write_reference
+
+    if not why.strip():
+        raise ValueError("why must say in words why the numbers have changed, got nothing")
+    report = read_report(folder)
+    path = references / f"{report['profile']}.json"
+    entries = make_entries(read_book(folder), read_rules(references / "tolerances.json"))
+    for change in list_changes(read_reference(path)["pages"] if path.exists() else {}, entries):
+        typer.echo(change)
+    facts = {name: report.get(name) for name in ("profile", "device", "seed", "commit", "processor", "versions")}
+    write_reference(path, {"why": why, **facts}, entries)
+    typer.echo(f"{path}: {why}")
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Where counts lie; the first that has them.")] = None,
+) -> None:
+    """Say what the last runs of the tests tried, and how they ended."""
+    from wlsc.results import load_result
+    from wlsc.trust import list_trials
+
+    places = folders or [Path("_build/tests"), Path("results/tests")]
+    runs = {suite: [run for place in places if (run := load_result(suite, place))] for suite in ("test", "stress")}
+    header, rows = list_trials({f"make {suite}": found[0] if found else None for suite, found in runs.items()})
+    for title, *cells in [header, *rows]:
+        typer.echo(f"{title:<70}" + "".join(f"{cell:>36}" for cell in cells))

@@ -150,6 +150,15 @@ def load_result(name: str, folder: Path = Path("../results")) -> dict[str, Any] 
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+def measured(value: object) -> str:
+    """Mark a value in a page's Markdown as measured during the build: a time, or memory, which the next build has anew.
+
+    What is marked is left out where books are compared, and nothing else is. Glued values are marked where the text
+    quotes them: ``[{glue:text}`key`]{.measured}``.
+    """
+    return f"[{value}]{{.measured}}"
+
+
 def output_folder(kind: str, profile: str) -> Path:
     """Folder of a profile's "figures", "claims" or "explorers", made if it is missing."""
     named = os.environ.get(f"WLSC_{kind.upper()}_DIR")

@@ -38,7 +38,15 @@ def test_an_executed_notebook_holds_no_path_of_this_machine(quick_book, chapter)
 @pytest.fixture
 def copy(quick_book: Path, tmp_path: Path) -> Path:
     """What Snakemake looks at, its times kept, in a place where it can be changed."""
-    folders = ("book", "data", "results", "wlsc", ".snakemake/metadata", *(f"_build/quick/{name}" for name in BUILT))
+    folders = (
+        "book",
+        "data",
+        "results",
+        "tests",
+        "wlsc",
+        ".snakemake/metadata",
+        *(f"_build/quick/{name}" for name in BUILT),
+    )
     for name in folders:
         shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "_build/quick/html").mkdir()

@@ -114,6 +114,7 @@ def test_figures_and_claims_go_beside_the_notebook(tmp_path):
     ],
     ids=["exception", "tolerated exception", "exit", "dead kernel", "too slow"],
 )
+@pytest.mark.tried("faults")
 def test_a_failure_names_cell_reason_and_partial_notebook(tmp_path, cell, tags, arguments, reason):
     source = write_notebook(tmp_path, "print('before')", cell, "print('after')", tags=tags)
     (tmp_path / "out" / "notebooks").mkdir(parents=True)
@@ -136,6 +137,7 @@ def test_a_failure_names_cell_reason_and_partial_notebook(tmp_path, cell, tags, 
         (("-p", "seed"), "parameter must be given as NAME VALUE, got 'seed' alone"),
     ],
 )
+@pytest.mark.tried("inputs")
 def test_a_wrong_parameter_is_refused_before_anything_runs(tmp_path, arguments, message):
     source = write_notebook(tmp_path, "open('ran', 'w')")
     done = run_execute(source, *arguments)

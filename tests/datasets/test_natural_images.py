@@ -291,7 +291,8 @@ def damage(draw, content: bytes) -> bytes:
 class TestDamagedFiles:
     @settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
-    def test_give_images_or_one_sentence(self, tmp_path_factory, data):
+    def test_give_images_or_one_sentence(self, tmp_path_factory, record_property, data):
+        record_property("inputs", 1)
         folder = tmp_path_factory.getbasetemp() / "fuzz"
         if not folder.exists():
             folder.mkdir()

@@ -106,6 +106,7 @@ class TestTheProjectsRegistry:
 
 
 class TestNames:
+    @pytest.mark.tried("inputs")
     def test_unknown_names_come_with_the_nearest_known_one(self, cache):
         with pytest.raises(ValueError, match=r"one of embedded, .* got 'bsd86' \(did you mean 'bsd68'\?\)"):
             fetch("bsd86")
@@ -123,6 +124,7 @@ class TestNames:
             '[toy]\ntitle="t"\nkind="k"\nlicence="l"\ncitation="c"\nhomepage="h"\nurls=[]\n[toy.files]\n"../x"={}',
         ],
     )
+    @pytest.mark.tried("inputs")
     def test_a_registry_that_is_none_is_refused_by_name(self, tmp_path, text):
         path = tmp_path / "broken.toml"
         path.write_text(text)
@@ -148,6 +150,7 @@ class TestDownload:
         assert files_in(cache) == ["toy", "toy/b"]
         assert server.count("/a") == 0
 
+    @pytest.mark.tried("faults")
     def test_a_404_leads_to_the_next_address_and_is_not_repeated(self, server, cache, make_registry):
         server.answers["/good/data.bin"] = [body(b"", 500), body(CONTENT)]
         fetch("toy", registry=make_registry(f"{server.url}/gone", f"{server.url}/good"), retry=QUICK)
@@ -176,6 +179,7 @@ class TestDownload:
         ],
         ids=["404", "500", "cut", "cut2", "broken off", "long", "flipped", "page", "silent", "drip"],
     )
+    @pytest.mark.tried("faults")
     def test_what_goes_wrong_is_named_and_leaves_nothing(self, server, cache, make_registry, bad, reason):
         server.answers["/data.bin"] = [bad]
         impatient = Retry(rounds=2, wait=0.01, read_timeout=0.2, minimum_rate=1e6)
@@ -194,6 +198,7 @@ class TestDownload:
             server.answers["/data.bin"] = [body(CONTENT)]
         assert fetch("toy", registry=make_registry(server.url), retry=impatient)["data.bin"].exists()
 
+    @pytest.mark.tried("faults")
     def test_offline_names_every_address(self, refused_url, cache, make_registry):
         registry = make_registry(f"{refused_url}/one", f"{refused_url}/two")
         with pytest.raises(DataError) as caught:
@@ -210,6 +215,7 @@ class TestDownload:
 
 class TestDamagedCache:
     @pytest.mark.parametrize("damaged", [CONTENT[:-7], FLIPPED, PAGE, b""], ids=["cut", "flip", "page", "empty"])
+    @pytest.mark.tried("faults")
     def test_is_named_thrown_away_and_fetched_again(self, server, cache, make_registry, damaged):
         path = cache / "toy" / "data.bin"
         path.parent.mkdir(parents=True)
@@ -219,6 +225,7 @@ class TestDamagedCache:
             fetch("toy", registry=make_registry(server.url), retry=QUICK)
         assert path.read_bytes() == CONTENT
 
+    @pytest.mark.tried("faults")
     def test_is_refused_offline(self, refused_url, cache, make_registry):
         path = cache / "toy" / "data.bin"
         path.parent.mkdir(parents=True)
@@ -271,6 +278,7 @@ class TestMirror:
         ],
         ids=["flip", "cut", "page", "missing"],
     )
+    @pytest.mark.tried("faults")
     def test_wrong_content_is_refused_and_left_alone(self, server, make_registry, toy_mirror, content, fault):
         path = toy_mirror / "toy" / "data.bin"
         path.unlink()
@@ -331,6 +339,7 @@ class TestSeveralProcesses:
         assert server.count("/data.bin") == 1
         assert (cache / "toy" / "data.bin").read_bytes() == CONTENT
 
+    @pytest.mark.tried("kills")
     def test_a_killed_download_is_never_taken_for_a_file(self, server, cache, make_registry):
         server.answers["/data.bin"] = [drip(CONTENT, 20_000, 0.5), body(CONTENT)]
         registry = make_registry(server.url)
@@ -345,12 +354,14 @@ class TestSeveralProcesses:
 
 
 class TestNoRoom:
+    @pytest.mark.tried("faults")
     def test_a_cache_that_cannot_be_made(self, server, cache, make_registry):
         server.answers["/data.bin"] = [body(CONTENT)]
         cache.write_text("a file where the folder should be")
         with pytest.raises(DataError, match=r"cannot be read or written \(Not a directory\).*WLSC_CACHE_DIR"):
             fetch("toy", registry=make_registry(server.url), retry=QUICK)
 
+    @pytest.mark.tried("faults")
     def test_a_quota_that_ends_in_the_middle(self, server, cache, make_registry):
         server.answers["/data.bin"] = [body(CONTENT)]
         limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n" + FETCH
@@ -358,6 +369,7 @@ class TestNoRoom:
         assert_one_message(process, str(cache / "toy" / "data.bin"), "File too large", "WLSC_CACHE_DIR")
         assert files_in(cache) == ["toy"]
 
+    @pytest.mark.tried("faults")
     def test_a_full_disk_and_a_read_only_one(self, server, cache, make_registry):
         check_mount_namespaces()
         server.answers["/data.bin"] = [body(CONTENT)]
@@ -368,6 +380,7 @@ class TestNoRoom:
             process = fetch_in_process(registry, *MOUNT_NAMESPACE, "sh", "-c", mount, "sh")
             assert_one_message(process, str(cache / "toy" / "data.bin"), reason, "WLSC_CACHE_DIR")
 
+    @pytest.mark.tried("faults")
     def test_a_read_only_cache_that_is_complete_serves(self, refused_url, cache, make_registry):
         folder = cache / "toy"
         folder.mkdir(parents=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.book.test_execution import read_outputs
 from tests.faults.tiny_book import make_book, plant, said, write_page
 
 
+@pytest.mark.tried("faults")
 def test_a_notebook_that_raises_stops_what_needs_it_and_nothing_else(tmp_path):
     tree = plant(tmp_path)
     write_page(tree / "book", "first", ("print('so far')", "raise ValueError('no such atom')"))

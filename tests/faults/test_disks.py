@@ -15,6 +15,8 @@ from tests.faults.disks import EMPTY, FILL, KEEP, MOUNT_READ_ONLY, MOUNT_SMALL, 
 from tests.faults.tiny_book import TRAINING
 from wlsc import experiments
 
+pytestmark = pytest.mark.tried("faults")
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -23,13 +23,14 @@ BROKEN = {
 IMPATIENT = Retry(rounds=2, wait=0.01, read_timeout=1.5, minimum_rate=1e6)
 
 
-def test_every_broken_mirror_is_passed_over_and_the_last_one_serves(server, cache, make_registry):
+def test_every_broken_mirror_is_passed_over_and_the_last_one_serves(server, cache, make_registry, record_property):
     server.answers |= {f"/{name}/data.bin": [answer] for name, answer in BROKEN.items()}
     server.answers["/good/data.bin"] = [body(CONTENT)]
     registry = make_registry(*(f"{server.url}/{name}" for name in (*BROKEN, "good")))
     assert fetch("toy", registry=registry, retry=IMPATIENT)["data.bin"].read_bytes() == CONTENT
     assert [path.split("/")[1] for path, _ in server.requests] == [*BROKEN, "good"]
     assert files_in(cache) == ["toy", "toy/data.bin"]
+    record_property("faults", len(BROKEN))
 
 
 def test_if_no_mirror_is_left_the_message_says_what_each_did_and_where_to_put_the_file(server, cache, make_registry):
@@ -44,7 +45,7 @@ def test_if_no_mirror_is_left_the_message_says_what_each_did_and_where_to_put_th
     assert counts == [1, 2, 2, 2, 2, 2, 2]  # what is gone is not asked for again
 
 
-def test_what_a_killed_download_left_is_cleared_away_by_the_next(server, cache, make_registry):
+def test_what_a_killed_download_left_is_cleared_away_by_the_next(server, cache, make_registry, record_property):
     server.answers["/data.bin"] = [drip(CONTENT, 20_000, 0.5), drip(CONTENT, 20_000, 0.5), body(CONTENT)]
     registry = make_registry(server.url)
     for n_killed in (1, 2):
@@ -57,3 +58,4 @@ def test_what_a_killed_download_left_is_cleared_away_by_the_next(server, cache, 
         assert len(list(cache.rglob("tmp*"))) == 1  # the second process has cleared away what the first left
     fetch("toy", registry=registry, retry=IMPATIENT)
     assert files_in(cache) == ["toy", "toy/data.bin"]
+    record_property("kills", n_killed)

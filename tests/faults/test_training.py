@@ -38,6 +38,7 @@ def test_a_training_killed_three_times_resumes_with_the_same_numbers(tmp_path, w
     assert_same_numbers(finish_training(CLOSED_FORM, tmp_path), whole)
 
 
+@pytest.mark.tried("kills")
 def test_a_kill_in_the_middle_of_a_checkpoint_leaves_the_one_before(tmp_path, whole):
     process = start_training(CLOSED_FORM, tmp_path)
     wait_for(lambda: list(tmp_path.glob("digits-*/checkpoint.safetensors")), process)
@@ -62,6 +63,7 @@ def test_of_two_that_ask_at_once_one_trains_and_the_other_waits(tmp_path, whole)
     assert len(trainers(tmp_path)) == 1
 
 
+@pytest.mark.tried("kills")
 def test_the_one_that_waits_takes_over_from_the_one_that_is_killed(tmp_path, whole):
     first = start_training(CLOSED_FORM, tmp_path)
     wait_for(lambda: list(tmp_path.glob("digits-*/checkpoint.safetensors")), first)

@@ -66,7 +66,7 @@ def test_trainings_killed_while_they_write_a_checkpoint(config, whole, tmp_path,
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_kill_around_the_last_file_does_not_lose_the_run(config, whole, tmp_path, moment):
+def test_a_kill_around_the_last_file_does_not_lose_the_run(config, whole, tmp_path, moment, record_property):
     kinds = ["weights.safetensors", "history.json", "provenance.json"]
     for n_written in range(1, 4):
         write = n_written + len(whole.history["objective"]) * (n_written == 1)  # checkpoints come before
@@ -77,16 +77,18 @@ def test_a_kill_around_the_last_file_does_not_lose_the_run(config, whole, tmp_pa
         n_there = n_written - (moment == "before")
         assert there == [True] * n_there + [False] * (3 - n_there)
         assert is_finished(tmp_path) == (n_there == 3)
+    record_property("kills", n_written)
     assert_same_numbers(finish_training(config, tmp_path), whole)
 
 
-def test_of_many_that_ask_at_once_those_that_are_killed_are_replaced(config, whole, tmp_path):
+def test_of_many_that_ask_at_once_those_that_are_killed_are_replaced(config, whole, tmp_path, record_property):
     processes = [start_training(config, tmp_path) for _ in range(5)]
     for n_begun in range(1, 4):
         while len(trainers(tmp_path)) < n_begun:
             time.sleep(0.01)
         time.sleep(0.1 * whole.provenance["duration_s"])
         os.kill(trainers(tmp_path)[-1], signal.SIGKILL)
+    record_property("kills", n_begun)
     for process in processes:
         process.join(120)
     assert sorted(process.exitcode for process in processes) == [-9, -9, -9, 0, 0]

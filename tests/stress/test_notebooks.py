@@ -11,6 +11,7 @@ from wlsc._execution import MOST_PRINTED
 MEGABYTES = "line = 'x' * 99 + '\\n'\nfor _ in range({n}):\n    print(line * 10_000, end='')"
 
 
+@pytest.mark.tried("faults")
 def test_a_notebook_that_prints_100_megabytes_stops_with_its_cell(tmp_path):
     source = write_notebook(tmp_path, "print('before')", MEGABYTES.format(n=100), "open('after', 'w')")
     done = run_execute(source)
@@ -32,7 +33,7 @@ def test_what_a_page_can_show_is_shown(tmp_path):
 
 
 @pytest.mark.timeout(3600)
-def test_each_way_of_failing_stops_its_own_branch_until_it_is_mended(tmp_path):
+def test_each_way_of_failing_stops_its_own_branch_until_it_is_mended(tmp_path, record_property):
     tree = plant(tmp_path)
     book, built = tree / "book", tree / "_build" / "quick"
     failing = {
@@ -63,3 +64,4 @@ def test_each_way_of_failing_stops_its_own_branch_until_it_is_mended(tmp_path):
     assert all("well\n" in read_outputs(built / "notebooks" / f"{name}.ipynb") for name in failing)
     assert not list((built / "logs").glob("*.ipynb"))
     assert (built / "html" / "index.html").exists()
+    record_property("faults", len(failing))

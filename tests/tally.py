@@ -1,0 +1,67 @@
+"""Counts, over a whole run of the tests, what was tried; `wlsc report` and the book tell it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from wlsc._files import write_text
+from wlsc._machine import processor_name, source_commit
+from wlsc.trust import KINDS
+
+
+def note_kinds(items: list[pytest.Item]) -> None:
+    """Send the kinds that the marker ``tried`` names along with the reports of the tests."""
+    for item in items:
+        for mark in item.iter_markers("tried"):
+            if mark.args[0] not in KINDS:
+                raise pytest.UsageError(f"{item.nodeid}: tried must name one of {', '.join(KINDS)}, got {mark.args[0]}")
+            item.user_properties.append(("tried", mark.args[0]))
+
+
+class Tally:
+    """Adds up the tests that passed, failed and were skipped, in all and by what they tried.
+
+    A test tries a kind if it is marked with it, which counts as one trial, or if it records how many there were, all at
+    once or one after the other (``record_property("kills", 20)``). Only trials of tests that passed are counted.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.outcomes: Counter[str] = Counter()
+        self.tried: dict[str, Counter[str]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count one test, when it has been called or could not be."""
+        if report.when != "call" and report.passed:
+            return
+        self.outcomes[report.outcome] += 1
+        numbers = Counter({str(kind): 0 for name, kind in report.user_properties if name == "tried"})
+        for name, number in report.user_properties:
+            if name in KINDS:
+                numbers[name] += int(str(number))
+        for kind, number in numbers.items():
+            counts = self.tried.setdefault(kind, Counter())
+            counts[report.outcome] += 1
+            counts["count"] += (number or 1) * report.passed
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write what was counted."""
+        outcomes = ("passed", "failed", "skipped")
+        record = {
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": source_commit(session.config.rootpath),
+            "processor": processor_name(),
+            "python": platform.python_version(),
+            **{outcome: self.outcomes[outcome] for outcome in outcomes},
+            "tried": {
+                kind: {name: counts[name] for name in ("count", *outcomes)} for kind, counts in self.tried.items()
+            },
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(self.path, json.dumps(record, indent=1) + "\n")

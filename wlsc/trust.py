@@ -1,0 +1,52 @@
+"""What was tried to break the book, and how often it held: the counts that runs of the tests leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+#: Kind of trial → how the report calls it. Tests name their kind with the marker ``tried``, or record a count of it.
+KINDS = {
+    "kills": "processes killed, whose work was resumed or done again",
+    "faults": "faults injected and survived: disks, downloads, notebooks",
+    "inputs": "bad inputs tried: files, configurations, parameters, scripts in text",
+    "builds": "builds from nothing, compared byte for byte",
+    "numbers": "printed numbers verified against the reference",
+}
+
+
+def list_trials(runs: Mapping[str, Mapping[str, Any] | None]) -> tuple[list[str], list[list[str]]]:
+    """Say what was tried, how the runs ended, and when and where they were.
+
+    Parameters
+    ----------
+    runs
+        Command → what its last run left in ``results/tests``, or None if there is nothing.
+
+    Returns
+    -------
+    tuple
+        Header and rows of a table. Counts are of tests that passed; what was not run says so.
+    """
+    rows: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        **{title: partial(_describe_kind, kind) for kind, title in KINDS.items()},
+        "all tests": lambda run: ", ".join(
+            f"{run[outcome]:,} {outcome}" for outcome in ("passed", "failed", "skipped")
+        ),
+        "when": lambda run: run["finished"][:10],
+        "commit": lambda run: run["commit"][:12],
+        "processor": lambda run: run["processor"],
+    }
+    cells = [
+        [title, *(describe(run) if run else "not run" for run in runs.values())] for title, describe in rows.items()
+    ]
+    return ["tried", *runs], cells
+
+
+def _describe_kind(kind: str, run: Mapping[str, Any]) -> str:
+    trial = run["tried"].get(kind)
+    if trial is None:
+        return "not run"
+    failed = [f"{trial[outcome]:,} {outcome}" for outcome in ("failed", "skipped") if trial[outcome]]
+    return ", ".join([f"{trial['count']:,} in {trial['passed']:,} test{'s' * (trial['passed'] != 1)}", *failed])
