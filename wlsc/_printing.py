@@ -14,6 +14,7 @@ _STYLE = """
 .bd-header, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .header-article, .bd-footer,
 .prev-next-footer, .toggle-button, .copybtn { display: none !important; }
 details { display: none; }
+.margin { float: none !important; margin: 0 !important; width: auto !important; }
 h1 { break-before: page; }
 figure, table, .admonition { break-inside: avoid; }
 """
