@@ -48,9 +48,14 @@ def same_partition(labels, others):
     return adjusted_rand_score(labels, others) == 1
 
 
-# The spectrum. Both sides solve the same problem by other routes. In float64 eigenvalues, which lie in [0, 1], agree to
-# rounding (the least of `svds`, squared, to what ARPACK leaves), and eigenvectors to rounding over the gap between
-# eigenvalues, which is 8e-4 and more on these codes.
+# The spectrum. Both sides solve the same problem by other routes, in float64.
+
+#: Eigenvalues lie in [0, 1] and agree to rounding; squared singular values of ARPACK to what it leaves.
+ROUNDED, ROUNDED_BY_ARPACK = 1e-10, 1e-9
+#: Eigenvectors agree to rounding over the gap between eigenvalues, which is 8e-4 and more on these codes.
+ROUNDED_OVER_GAP = 1e-7
+#: One product of the same numbers.
+ROUNDED_PRODUCT = 1e-12
 
 
 @pytest.mark.equation("eq-walk", "wlsc.analysis.clustering.cluster_codes")
@@ -61,9 +66,9 @@ def test_coordinates_are_singular_vectors_of_the_normalised_codes(n_atoms, n_eig
     usage = codes.sum(axis=0)
     left, values, right = svds(codes / np.sqrt(usage), n_eigenvectors, solver="arpack", rng=np.random.default_rng(0))
     left, values, right = left[:, ::-1], values[::-1], right[::-1].T / np.sqrt(usage)[:, None]
-    np.testing.assert_allclose(result.eigenvalues, values**2, atol=1e-9)
-    np.testing.assert_allclose(result.atom_embedding, aligned(right, result.atom_embedding), atol=1e-7)
-    np.testing.assert_allclose(result.embedding, aligned(left * values, result.embedding), atol=1e-7)
+    np.testing.assert_allclose(result.eigenvalues, values**2, atol=ROUNDED_BY_ARPACK)
+    np.testing.assert_allclose(result.atom_embedding, aligned(right, result.atom_embedding), atol=ROUNDED_OVER_GAP)
+    np.testing.assert_allclose(result.embedding, aligned(left * values, result.embedding), atol=ROUNDED_OVER_GAP)
 
 
 @pytest.mark.equation("eq-walk", "wlsc.analysis.clustering.cluster_codes")
@@ -75,9 +80,9 @@ def test_coordinates_are_eigenvectors_of_the_whole_bipartite_laplacian():
     laplacian = degrees - weights
     singular = np.sqrt(result.eigenvalues)
     together = np.vstack([result.embedding / singular, result.atom_embedding])
-    np.testing.assert_allclose(laplacian @ together, degrees @ together * (1 - singular), atol=1e-10)
+    np.testing.assert_allclose(laplacian @ together, degrees @ together * (1 - singular), atol=ROUNDED)
     lowest = eigh(laplacian, degrees, eigvals_only=True, subset_by_index=[0, 8])
-    np.testing.assert_allclose(1 - singular, lowest, atol=1e-10)
+    np.testing.assert_allclose(1 - singular, lowest, atol=ROUNDED)
 
 
 @pytest.mark.parametrize("n_eigenvectors", [4, 30])
@@ -88,10 +93,10 @@ def test_default_graph_has_no_self_loops_and_the_mean_degree_added(n_eigenvector
     np.fill_diagonal(graph, 0)
     degrees = graph.sum(axis=1) + graph.sum() / 40
     values, vectors = eigh(graph, np.diag(degrees))  # of the pencil, whose eigenvectors are D^(-1/2) times ours
-    np.testing.assert_allclose(result.eigenvalues, values[::-1][:n_eigenvectors], atol=1e-10)
+    np.testing.assert_allclose(result.eigenvalues, values[::-1][:n_eigenvectors], atol=ROUNDED)
     expected = vectors[:, ::-1][:, :n_eigenvectors]
-    np.testing.assert_allclose(result.atom_embedding, aligned(expected, result.atom_embedding), atol=1e-7)
-    np.testing.assert_allclose(result.embedding, codes @ result.atom_embedding, atol=1e-12)
+    np.testing.assert_allclose(result.atom_embedding, aligned(expected, result.atom_embedding), atol=ROUNDED_OVER_GAP)
+    np.testing.assert_allclose(result.embedding, codes @ result.atom_embedding, atol=ROUNDED_PRODUCT)
 
 
 def test_rows_count_the_same_whatever_their_sum():
