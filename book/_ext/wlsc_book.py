@@ -107,7 +107,7 @@ class SavedTable(CSVTable):
         found = super().run()
         for title in found[0].findall(nodes.title):
             title += link_to_data(file)
-        for entry in found[0].findall(nodes.entry):
+        for entry in next(found[0].findall(nodes.tbody)).findall(nodes.entry):
             if re.match(r"[+−-]?[\d.]+(?!\w)", entry.astext()):
                 entry["classes"].append("number")
         return found
