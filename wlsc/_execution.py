@@ -30,6 +30,7 @@ from wlsc._notebooks import (
     read_notebook,
     read_parameters,
 )
+from wlsc.datasets.registry import FETCHED
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -81,10 +82,10 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
     with locked(folder / partial.name):  # the notebook of a build that was killed may still be running
         start = time.perf_counter()
         given = {name: value for name, value in values.items() if value != known[name]}
-        executed = _run(source, notebook, given, partial, cell_timeout)
+        executed, loaded = _run(source, notebook, given, partial, cell_timeout)
         duration = time.perf_counter() - start
         _publish(executed)
-        report = _report(source, notebook, values, duration, folder)
+        report = _report(source, notebook, values, duration, loaded, folder)
         write_text(folder / "reports" / f"{source.stem}.json", report)
         write_text(output, json.dumps(executed, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
         partial.unlink()
@@ -93,15 +94,18 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
 
 def _run(
     source: Path, notebook: NotebookNode, given: Mapping[str, Any], partial: Path, cell_timeout: int
-) -> NotebookNode:
-    """Run ``notebook`` cell by cell, saving it to ``partial`` all the while; return it executed."""
+) -> tuple[NotebookNode, dict[str, str]]:
+    """Run ``notebook`` cell by cell, saving it to ``partial`` all the while.
+
+    Returns it executed, and the sha256 of the files that it fetched from the registry by name.
+    """
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill import PapermillExecutionError
     from papermill import execute_notebook as run_papermill
     from traitlets.config import Config
 
     try:
-        with _environment(partial.parents[1]), TemporaryDirectory() as sockets:
+        with TemporaryDirectory() as own, _environment(partial.parents[1], fetched := Path(own, "fetched")):
             executed = run_papermill(
                 notebook,
                 partial,
@@ -114,8 +118,9 @@ def _run(
                 start_timeout=START_TIMEOUT,
                 execution_timeout=cell_timeout,
                 # Sockets in a folder that only this run sees: no open port, and none that two kernels could take.
-                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{own}/kernel"}}),
             )
+            lines = fetched.read_text(encoding="utf-8").splitlines() if fetched.exists() else []
     except PapermillExecutionError as error:
         raise _failure(source, partial, f"{error.ename}: {error.evalue}") from error
     except CellTimeoutError as error:
@@ -131,7 +136,7 @@ def _run(
         raise NotebookError(f"{source} was not executed: {partial} cannot be written ({error.strerror})") from error
     if any(_has_error(cell) for cell in executed.cells):
         raise _failure(source, partial, "its output is an error, which no page may show")
-    return executed
+    return executed, {name: digest for digest, name in (line.split(" ", 1) for line in lines)}
 
 
 class _Flood(Exception):
@@ -155,9 +160,9 @@ class _Meter:
 
 
 @contextmanager
-def _environment(folder: Path) -> Iterator[None]:
+def _environment(folder: Path, fetched: Path) -> Iterator[None]:
     before = dict(os.environ)
-    os.environ.update(KERNEL_ENVIRONMENT)
+    os.environ.update(KERNEL_ENVIRONMENT | {FETCHED: str(fetched)})
     for name in ("figures", "claims", "explorers"):
         os.environ[f"WLSC_{name.upper()}_DIR"] = str((folder / name).resolve())
     try:
@@ -204,7 +209,14 @@ def _publish(notebook: NotebookNode) -> None:
     number_cells(notebook)
 
 
-def _report(source: Path, notebook: NotebookNode, parameters: Mapping[str, Any], duration: float, folder: Path) -> str:
+def _report(
+    source: Path,
+    notebook: NotebookNode,
+    parameters: Mapping[str, Any],
+    duration: float,
+    loaded: Mapping[str, str],
+    folder: Path,
+) -> str:
     records = _records(notebook, folder)
     report = {
         "notebook": source.stem,
@@ -215,7 +227,8 @@ def _report(source: Path, notebook: NotebookNode, parameters: Mapping[str, Any],
         "seed": parameters.get("seed"),
         "parameters": dict(parameters),
         "configuration": _configuration(source, notebook, parameters),
-        "data": {name: digest for record in records.values() for name, digest in record.get("data", {}).items()},
+        "data": {name: digest for record in records.values() for name, digest in record.get("data", {}).items()}
+        | dict(loaded),
         "duration_s": round(duration, 3),
         "training_s": {name: record["duration_s"] for name, record in records.items()},
         "peak_memory_bytes": peak_memory(),

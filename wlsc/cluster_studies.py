@@ -41,6 +41,9 @@ _MODELS: Mapping[str, type[UnrolledAutoencoder]] = {"wlsc": WLSCAutoencoder, "sp
 #: Neighbours that count for purity and for the vote of the nearest ones.
 _N_PURITY, _N_VOTES = 10, 5
 
+#: Share of codes above zero up to which sparse storage is the faster one for neighbours and clusters.
+_MOST_SPARSE = 0.1
+
 #: Digits that embeddings are judged on; trustworthiness takes memory in the square of them.
 _N_TRUSTED = 10_000
 
@@ -344,33 +347,40 @@ def _represented(
     return Representation(codes, n_dictionaries * options["n_atoms"] * samples.shape[1])
 
 
-def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
+def _stored(codes: Any) -> Any:
+    """Codes in the storage that is faster for what is asked of them: dense, unless most of them are zero."""
     from scipy.sparse import issparse
 
+    if not issparse(codes):
+        return codes
+    if codes.nnz > _MOST_SPARSE * codes.shape[0] * codes.shape[1]:
+        return codes.toarray()
+    # scikit-learn takes no larger integers
+    codes.indices, codes.indptr = codes.indices.astype(np.int32), codes.indptr.astype(np.int32)
+    return codes
+
+
+def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
     samples, classes = _load_samples(study, cell.variation)
     n_clusters = len(np.unique(classes))
     options = _options(study, cell)
     before, began = _peak_memory(), time.perf_counter()
     found = _represented(study, cell, options, samples, n_clusters, show_progress)
-    if issparse(found.codes):  # scikit-learn takes no larger integers
-        found.codes.indices, found.codes.indptr = (
-            found.codes.indices.astype(np.int32),
-            found.codes.indptr.astype(np.int32),
-        )
     seconds, memory = time.perf_counter() - began, _peak_memory() - before
+    found = found._replace(codes=_stored(found.codes))
     rng = np.random.default_rng(cell.seed)
     order = rng.permutation(len(samples))
     queries, halves = order[: study.n_queries], np.array_split(order, 2)
-    n_active = found.codes.nnz if issparse(found.codes) else np.count_nonzero(found.codes)
+    nearest = classes[nearest_neighbours(found.codes, max(_N_PURITY, _N_VOTES), queries)]
     labels = dict(_clusterings(study.methods[cell.method], found, n_clusters, cell.seed))
     summary = {
         "lam": options.get("lam"),
-        "activity": n_active / len(samples),
+        "activity": (found.codes != 0).sum() / len(samples),
         "n_parameters": found.n_parameters,
         "seconds": seconds,
         "memory_bytes": memory,
-        "purity": float(class_purity(found.codes, classes, _N_PURITY, queries).mean()),
-        "vote": _vote(found.codes, classes, queries),
+        "purity": float(np.mean(nearest[:, :_N_PURITY] == classes[queries][:, None])),
+        "vote": _vote(nearest[:, :_N_VOTES], classes[queries]),
         "probe": _probe(found.codes, classes, halves),
         "clusters": {
             name: _scores(classes, given, halves) | {"seconds": time_} for name, (given, time_) in labels.items()
@@ -382,10 +392,10 @@ def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
     return Measurement(cell, summary, {name: given for name, (given, _) in labels.items()}, embedding)
 
 
-def _vote(codes: Any, classes: np.ndarray, queries: np.ndarray) -> float:
-    votes = classes[nearest_neighbours(codes, _N_VOTES, queries)]
-    counts = (votes[:, :, None] == np.unique(classes)).sum(1)
-    return float(np.mean(np.unique(classes)[counts.argmax(1)] == classes[queries]))
+def _vote(votes: np.ndarray, own: np.ndarray) -> float:
+    known = np.unique(votes)
+    counts = (votes[:, :, None] == known).sum(1)
+    return float(np.mean(known[counts.argmax(1)] == own))
 
 
 def _probe(codes: Any, classes: np.ndarray, halves: list[np.ndarray]) -> float:

@@ -149,7 +149,7 @@ def figures(srcdir: Path) -> str:
 def _describe(report: Mapping[str, Any]) -> str:
     data = (
         ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(report["data"].items()))
-        or "what the notebook loads"
+        or "none from the registry"
     )
     training = sum(report["training_s"].values())
     lines = [
