@@ -6,6 +6,7 @@ figure. Each function returns a Matplotlib figure that belongs to no window.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
@@ -72,10 +73,16 @@ def _styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure
 
 def save(figure: Figure, path: Any) -> None:
     """Write a figure as SVG or PNG, by the suffix of ``path``; the same figure gives the same bytes."""
-    # clouds of many thousand points are pictures within an SVG: more dots than this weigh down the page
-    options: Any = {"dpi": 110, "metadata": {"Date": None}} if str(path).endswith("svg") else {"dpi": 200}
+    from PIL import Image
+
     with mpl.rc_context(_STYLE):
-        figure.savefig(path, bbox_inches="tight", **options)
+        if str(path).endswith("svg"):
+            figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+            return
+        figure.savefig(drawn := io.BytesIO(), format="png", dpi=160, bbox_inches="tight")
+    # A figure has few colours, and with a palette it weighs a third.
+    pixels = Image.open(drawn).convert("RGB")
+    pixels.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
 
 
 def _axes(
@@ -254,10 +261,8 @@ def embedding(
         classes = [(None, points)] if title in unlabelled else [(c, points[labels == c]) for c in np.unique(labels)]
         for index, (label, chosen) in enumerate(classes):
             colour = "#7A7A7A" if label is None else CLASS_COLOURS[index % 10]
-            axis.scatter(
-                chosen[:, 0], chosen[:, 1], s=size, linewidth=0, color=colour, label=str(label), rasterized=True
-            )
-        axis.set(title=title, xticks=[], yticks=[], aspect="equal")
+            axis.scatter(chosen[:, 0], chosen[:, 1], s=size, linewidth=0, color=colour, label=str(label))
+        axis.set(title=title, xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     for axis in axes[len(panels) :]:
         axis.remove()
     for axis in axes[-n_columns:]:
