@@ -44,9 +44,11 @@ stress: .venv/test
 	WLSC_TALLY=_build/tests/stress.json $(BIN)/pytest tests/stress
 	@mkdir -p results/tests && cp _build/tests/*.json results/tests
 
-# Is a finished `make full` what it was when it was accepted?   make accept PROFILE=full WHY="larger photographs"
-verify: .venv/book
+# Is a finished `make full` what it was when it was accepted, and is its site whole?
+# make accept PROFILE=full WHY="larger photographs"
+verify: .venv/test
 	@$(BIN)/wlsc verify _build/full
+	WLSC_PROFILE=full $(BIN)/pytest -q tests/site
 
 accept: .venv/book
 	@$(BIN)/wlsc accept _build/$(PROFILE) --why "$(WHY)"

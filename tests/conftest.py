@@ -49,7 +49,12 @@ def check_mount_namespaces() -> None:
 @pytest.fixture(scope="session")
 def quick_book() -> Path:
     """Folder of the quick book, which `make test` builds first."""
-    folder = REPOSITORY / "_build" / "quick"
+    return find_book("quick", "`make book` first, or `make test`, which does both")
+
+
+def find_book(profile: str, commands: str) -> Path:
+    """Folder of the book of a profile; fails if the ``commands`` that build it have not been run."""
+    folder = REPOSITORY / "_build" / profile
     if not (folder / "html" / "index.html").exists():
-        pytest.fail("the quick book has not been built: run `make book` first, or `make test`, which does both")
+        pytest.fail(f"the {profile} book has not been built: run {commands}")
     return folder

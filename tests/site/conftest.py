@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import give_up
+from tests.conftest import find_book, give_up
 
 #: A browser in a container or a virtual machine, which talks to nobody but the server.
 FLAGS = [
@@ -33,9 +34,26 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="session")
-def site(quick_book: Path) -> Iterator[str]:
+def built_book(profile: str) -> Path:
+    """Folder of the book whose site is tested."""
+    return find_book(profile, "`make book` first, or `make full` for that profile")
+
+
+@pytest.fixture(scope="session")
+def profile() -> str:
+    """The quick book is tested, or that of the profile in ``WLSC_PROFILE``, as `make verify` does."""
+    return os.environ.get("WLSC_PROFILE", "quick")
+
+
+@pytest.fixture(scope="session")
+def html(built_book: Path) -> Path:
+    return built_book / "html"
+
+
+@pytest.fixture(scope="session")
+def site(html: Path) -> Iterator[str]:
     """Address of the built site."""
-    handler = functools.partial(QuietHandler, directory=str(quick_book / "html"))
+    handler = functools.partial(QuietHandler, directory=str(html))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"

@@ -50,11 +50,6 @@ def read_document(path: Path) -> Document:
     return Document(path)
 
 
-@pytest.fixture(scope="session")
-def html(quick_book: Path) -> Path:
-    return quick_book / "html"
-
-
 def is_broken(link: str, document: Document) -> bool:
     """Tell whether a link within the site leads to no file or to no place in it."""
     address, anchor = urldefrag(link)
@@ -100,10 +95,10 @@ def test_every_picture_has_a_text_for_those_who_cannot_see_it(html, chapter):
 
 
 @pytest.mark.parametrize("chapter", NOTEBOOKS)
-def test_a_chapter_tells_what_it_was_made_with(html, quick_book, chapter):
-    report = json.loads((quick_book / "reports" / f"{chapter}.json").read_text())
+def test_a_chapter_tells_what_it_was_made_with(html, built_book, profile, chapter):
+    report = json.loads((built_book / "reports" / f"{chapter}.json").read_text())
     text = (html / f"{chapter}.html").read_text(encoding="utf-8")
-    assert f"wlsc {__version__} · commit {report['commit'][:12]} · quick profile, cpu, seed 0" in text
+    assert f"wlsc {__version__} · commit {report['commit'][:12]} · {profile} profile, cpu, seed 0" in text
     assert "<strong>Run time</strong>" in text
 
 

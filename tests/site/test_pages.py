@@ -60,7 +60,7 @@ def background(page: Page) -> float:
 
 @pytest.mark.parametrize("name", [*PAGES, "index", "search", "genindex"])
 def test_a_page_is_whole(
-    reader: Page, site: str, scheme: str, width: int, faults: list[str], quick_book: Path, name: str
+    reader: Page, site: str, scheme: str, width: int, faults: list[str], built_book: Path, name: str
 ):
     reader.goto(f"{site}{name}.html", wait_until="networkidle")
     assert not faults
@@ -70,7 +70,7 @@ def test_a_page_is_whole(
     assert reader.evaluate("[...document.images].filter(image => !image.naturalWidth).map(image => image.src)") == []
     assert reader.locator("h1:visible").count() == 1
     assert reader.locator("mjx-merror, .problematic, .system-message").count() == 0
-    folder = quick_book / "screenshots"
+    folder = built_book / "screenshots"
     folder.mkdir(exist_ok=True)
     reader.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True, animations="disabled")
 

@@ -24,11 +24,6 @@ OF_THE_THEME = ("_static/",)
 OURS = ("_static/explorers/", "_static/wlsc.css")
 
 
-@pytest.fixture(scope="session")
-def html(quick_book: Path) -> Path:
-    return quick_book / "html"
-
-
 def test_explorers_are_where_the_chapters_say(browser: Browser, site: str):
     page = browser.new_page()
     found = {}
@@ -136,12 +131,12 @@ def test_every_equation_has_a_function_and_a_test(html: Path):
             assert f"def {name.split('::')[-1]}(" in (REPOSITORY / path).read_text(encoding="utf-8")
 
 
-def test_the_index_of_figures_has_all_of_them(html: Path, quick_book: Path):
+def test_the_index_of_figures_has_all_of_them(html: Path, built_book: Path):
     html_text = (html / "figure_index.html").read_text(encoding="utf-8")
     text = BeautifulSoup(html_text, "html.parser").text
     for chapter in NOTEBOOKS:
         page = (REPOSITORY / "book" / f"{chapter}.md").read_text(encoding="utf-8")
-        report = json.loads((quick_book / "reports" / f"{chapter}.json").read_text(encoding="utf-8"))
+        report = json.loads((built_book / "reports" / f"{chapter}.json").read_text(encoding="utf-8"))
         if "{figure} figures/" in page or "{saved-table}" in page:
             assert report["configuration"] in text
             assert report["command"] in text
@@ -152,16 +147,16 @@ def test_the_index_of_figures_has_all_of_them(html: Path, quick_book: Path):
                 assert f'{chapter}.html#{line.split()[1]}"' in html_text
 
 
-def test_the_book_is_printed_as_one_pdf_and_gathered_for_a_release(quick_book: Path, tmp_path: Path):
+def test_the_book_is_printed_as_one_pdf_and_gathered_for_a_release(built_book: Path, profile: str, tmp_path: Path):
     from pypdf import PdfReader
 
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--nolock", "--allowed-rules", "pdf"]
-    target = str((quick_book / "book.pdf").relative_to(REPOSITORY))
+    target = str((built_book / "book.pdf").relative_to(REPOSITORY))
     done = subprocess.run(
-        [*command, "--config", "profile=quick", "--", target], cwd=REPOSITORY, capture_output=True, text=True
+        [*command, "--config", f"profile={profile}", "--", target], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    reader = PdfReader(quick_book / "book.pdf")
+    reader = PdfReader(built_book / "book.pdf")
     text = "\n".join(page.extract_text() for page in reader.pages)
     titles = [(REPOSITORY / "book" / f"{name}.md").read_text(encoding="utf-8").split("\n# ")[-1] for name in NOTEBOOKS]
     assert len(reader.pages) > 20
@@ -169,11 +164,11 @@ def test_the_book_is_printed_as_one_pdf_and_gathered_for_a_release(quick_book: P
     assert reader.outline
 
     for name in ("html", "claims", "reports", "notebooks"):
-        shutil.copytree(quick_book / name, tmp_path / "quick" / name)
-    shutil.copyfile(quick_book / "book.pdf", tmp_path / "quick" / "book.pdf")
+        shutil.copytree(built_book / name, tmp_path / profile / name)
+    shutil.copyfile(built_book / "book.pdf", tmp_path / profile / "book.pdf")
     from wlsc._release import gather_release
 
-    gather_release(tmp_path / "quick", tmp_path / "release", "https://example.org/book.git")
+    gather_release(tmp_path / profile, tmp_path / "release", "https://example.org/book.git")
     checked = subprocess.run(
         ["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path / "release", capture_output=True, text=True
     )
