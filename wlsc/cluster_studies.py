@@ -24,7 +24,7 @@ import torch
 
 from wlsc._cells import BaseStudy, load_measurement, match_once, measure_each, read_cells, save_measurement, write_once
 from wlsc._validation import check_choice
-from wlsc.analysis.clustering import class_purity, cluster_codes, clustering_scores, nearest_neighbours
+from wlsc.analysis.clustering import MOST_SPARSE, class_purity, cluster_codes, clustering_scores, nearest_neighbours
 from wlsc.analysis.embedding import embed_tsne
 from wlsc.dictionary import initialize_dictionary
 from wlsc.experiments import surroundings
@@ -40,9 +40,6 @@ _MODELS: Mapping[str, type[UnrolledAutoencoder]] = {"wlsc": WLSCAutoencoder, "sp
 
 #: Neighbours that count for purity and for the vote of the nearest ones.
 _N_PURITY, _N_VOTES = 10, 5
-
-#: Share of codes above zero up to which sparse storage is the faster one for neighbours and clusters.
-_MOST_SPARSE = 0.1
 
 #: Digits that embeddings are judged on; trustworthiness takes memory in the square of them.
 _N_TRUSTED = 10_000
@@ -353,7 +350,7 @@ def _stored(codes: Any) -> Any:
 
     if not issparse(codes):
         return codes
-    if codes.nnz > _MOST_SPARSE * codes.shape[0] * codes.shape[1]:
+    if codes.nnz > MOST_SPARSE * codes.shape[0] * codes.shape[1]:
         return codes.toarray()
     # scikit-learn takes no larger integers
     codes.indices, codes.indptr = codes.indices.astype(np.int32), codes.indptr.astype(np.int32)

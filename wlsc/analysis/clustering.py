@@ -28,6 +28,12 @@ _KMEANS_ITERATIONS = 10
 #: Lanczos iterations pay off when this many times fewer eigenvectors than atoms are wanted.
 _LANCZOS_RATIO = 4
 
+#: Share of values other than zero up to which sparse storage is the faster one; codes of few layers are beyond it.
+MOST_SPARSE = 0.1
+
+#: Rows that are held in dense storage at a time.
+_ROWS = 4096
+
 #: Distances held at a time in the search for neighbours.
 _MAX_DISTANCES = 2**24
 
@@ -195,7 +201,7 @@ def cluster_codes(
             f"n_clusters must be at most the number of samples and of atoms in use, "
             f"got {n_clusters} for {n_samples} samples and {len(used)} atoms"
         )
-    coupling = weights[:, used].T @ weights[:, used]
+    coupling = _couple(weights[:, used])
     n_components = connected_components(coupling, directed=False, return_labels=False)
     graph = coupling if self_loops else _without_diagonal(coupling)
     if n_clusters is None:
@@ -263,6 +269,20 @@ def _at_most(name: str, value: int | None, default: int, minimum: int, maximum: 
     if check_count(name, value, minimum) > maximum:
         raise ValueError(f"{name} must be at most the number of atoms in use ({maximum}), got {value}")
     return int(value)
+
+
+def _couple(weights: Any) -> Any:
+    """Coupling of atoms by the samples that they share, WᵀW, as a CSR array."""
+    from scipy.sparse import csr_array
+
+    n_samples, n_atoms = weights.shape
+    if weights.nnz <= MOST_SPARSE * n_samples * n_atoms:
+        return weights.T @ weights
+    coupling = np.zeros((n_atoms, n_atoms))
+    for start in range(0, n_samples, _ROWS):
+        block = weights[start : start + _ROWS].toarray()
+        coupling += block.T @ block
+    return csr_array(coupling)
 
 
 def _without_diagonal(coupling: Any) -> Any:
