@@ -30,7 +30,6 @@ from wlsc._notebooks import (
     read_notebook,
     read_parameters,
 )
-from wlsc.datasets.registry import FETCHED
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -82,10 +81,10 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
     with locked(folder / partial.name):  # the notebook of a build that was killed may still be running
         start = time.perf_counter()
         given = {name: value for name, value in values.items() if value != known[name]}
-        executed, loaded = _run(source, notebook, given, partial, cell_timeout)
+        executed = _run(source, notebook, given, partial, cell_timeout)
         duration = time.perf_counter() - start
         _publish(executed)
-        report = _report(source, notebook, values, duration, loaded, folder)
+        report = _report(source, notebook, values, duration, folder)
         write_text(folder / "reports" / f"{source.stem}.json", report)
         write_text(output, json.dumps(executed, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
         partial.unlink()
@@ -94,18 +93,15 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
 
 def _run(
     source: Path, notebook: NotebookNode, given: Mapping[str, Any], partial: Path, cell_timeout: int
-) -> tuple[NotebookNode, dict[str, str]]:
-    """Run ``notebook`` cell by cell, saving it to ``partial`` all the while.
-
-    Returns it executed, and the sha256 of the files that it fetched from the registry by name.
-    """
+) -> NotebookNode:
+    """Run ``notebook`` cell by cell, saving it to ``partial`` all the while; return it executed."""
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill import PapermillExecutionError
     from papermill import execute_notebook as run_papermill
     from traitlets.config import Config
 
     try:
-        with TemporaryDirectory() as own, _environment(partial.parents[1], fetched := Path(own, "fetched")):
+        with _environment(partial.parents[1]), TemporaryDirectory() as sockets:
             executed = run_papermill(
                 notebook,
                 partial,
@@ -118,9 +114,8 @@ def _run(
                 start_timeout=START_TIMEOUT,
                 execution_timeout=cell_timeout,
                 # Sockets in a folder that only this run sees: no open port, and none that two kernels could take.
-                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{own}/kernel"}}),
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
             )
-            lines = fetched.read_text(encoding="utf-8").splitlines() if fetched.exists() else []
     except PapermillExecutionError as error:
         raise _failure(source, partial, f"{error.ename}: {error.evalue}") from error
     except CellTimeoutError as error:
@@ -136,7 +131,7 @@ def _run(
         raise NotebookError(f"{source} was not executed: {partial} cannot be written ({error.strerror})") from error
     if any(_has_error(cell) for cell in executed.cells):
         raise _failure(source, partial, "its output is an error, which no page may show")
-    return executed, {name: digest for digest, name in (line.split(" ", 1) for line in lines)}
+    return executed
 
 
 class _Flood(Exception):
@@ -160,9 +155,9 @@ class _Meter:
 
 
 @contextmanager
-def _environment(folder: Path, fetched: Path) -> Iterator[None]:
+def _environment(folder: Path) -> Iterator[None]:
     before = dict(os.environ)
-    os.environ.update(KERNEL_ENVIRONMENT | {FETCHED: str(fetched)})
+    os.environ.update(KERNEL_ENVIRONMENT)
     for name in ("figures", "claims", "explorers"):
         os.environ[f"WLSC_{name.upper()}_DIR"] = str((folder / name).resolve())
     try:
@@ -209,14 +204,7 @@ def _publish(notebook: NotebookNode) -> None:
     number_cells(notebook)
 
 
-def _report(
-    source: Path,
-    notebook: NotebookNode,
-    parameters: Mapping[str, Any],
-    duration: float,
-    loaded: Mapping[str, str],
-    folder: Path,
-) -> str:
+def _report(source: Path, notebook: NotebookNode, parameters: Mapping[str, Any], duration: float, folder: Path) -> str:
     records = _records(notebook, folder)
     report = {
         "notebook": source.stem,
@@ -227,8 +215,7 @@ def _report(
         "seed": parameters.get("seed"),
         "parameters": dict(parameters),
         "configuration": _configuration(source, notebook, parameters),
-        "data": {name: digest for record in records.values() for name, digest in record.get("data", {}).items()}
-        | dict(loaded),
+        "data": {name: digest for record in records.values() for name, digest in record.get("data", {}).items()},
         "duration_s": round(duration, 3),
         "training_s": {name: record["duration_s"] for name, record in records.items()},
         "peak_memory_bytes": peak_memory(),

@@ -149,7 +149,7 @@ def figures(srcdir: Path) -> str:
 def _describe(report: Mapping[str, Any]) -> str:
     data = (
         ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(report["data"].items()))
-        or "none from the registry"
+        or "what the notebook loads"
     )
     training = sum(report["training_s"].values())
     lines = [

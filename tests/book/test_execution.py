@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -10,8 +9,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
-from tests.conftest import REPOSITORY
 
 HEADER = """---
 jupytext:
@@ -86,14 +83,6 @@ def test_a_report_names_the_trainings_that_the_notebook_reads(tmp_path):
     assert run_execute(source).returncode == 0
     report = json.loads((tmp_path / "out" / "reports" / "page.json").read_text())
     assert report["training_s"] == {"natural": 7.5, "cell-s0": 2.5}
-
-
-def test_a_report_names_the_files_that_the_notebook_loaded(tmp_path):
-    cell = "from wlsc.datasets import registry\nregistry.fetch('physiology', 'ringach2002_nx_ny_counts.csv')"
-    assert run_execute(write_notebook(tmp_path, cell)).returncode == 0
-    report = json.loads((tmp_path / "out" / "reports" / "page.json").read_text())
-    table = REPOSITORY / "data" / "physiology" / "ringach2002_nx_ny_counts.csv"
-    assert report["data"] == {"ringach2002_nx_ny_counts.csv": hashlib.sha256(table.read_bytes()).hexdigest()}
 
 
 def test_two_runs_are_equal_byte_for_byte(tmp_path):

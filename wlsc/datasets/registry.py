@@ -31,9 +31,6 @@ REGISTRY = _IN_WHEEL if _IN_WHEEL.exists() else _PACKAGE.parent / "data" / "regi
 
 _Entry = TypeVar("_Entry")
 
-#: Environment variable that may name a file, to which `fetch` adds a line of sha256 and name for what it returns.
-FETCHED = "WLSC_FETCHED"
-
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff")
 ARRAY_SUFFIXES = (".mat", ".npy")
 
@@ -158,11 +155,7 @@ def fetch(
     """
     data_set = describe(name, registry)
     entries = data_set.files.values() if file is None else [_look_up(f"file of {name}", file, data_set.files)]
-    paths = {entry.name: _obtain(data_set, entry, registry, retry or Retry()) for entry in entries}
-    if log := os.environ.get(FETCHED):
-        with Path(log).open("a", encoding="utf-8") as file:
-            file.writelines(f"{_sha256(path)} {entry}\n" for entry, path in paths.items())
-    return paths
+    return {entry.name: _obtain(data_set, entry, registry, retry or Retry()) for entry in entries}
 
 
 def status(name: str | None = None, registry: Path = REGISTRY) -> list[FileStatus]:
