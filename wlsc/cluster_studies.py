@@ -41,7 +41,7 @@ _MODELS: Mapping[str, type[UnrolledAutoencoder]] = {"wlsc": WLSCAutoencoder, "sp
 #: Neighbours that count for purity and for the vote of the nearest ones.
 _N_PURITY, _N_VOTES = 10, 5
 
-#: Digits that embeddings are judged on; trustworthiness takes memory in the square of them.
+#: Digits that embeddings are judged on, the same for all seeds; trustworthiness takes memory in the square of them.
 _N_TRUSTED = 10_000
 
 #: Digits on which the activity of two models is matched.
@@ -364,7 +364,8 @@ def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
     before, began = _peak_memory(), time.perf_counter()
     found = _represented(study, cell, options, samples, n_clusters, show_progress)
     seconds, memory = time.perf_counter() - began, _peak_memory() - before
-    found = found._replace(codes=_stored(found.codes))
+    codes = split_signs(found.codes) if study.methods[cell.method].kind == "sparse_coding" else found.codes
+    found = found._replace(codes=_stored(codes))
     rng = np.random.default_rng(cell.seed)
     order = rng.permutation(len(samples))
     queries, halves = order[: study.n_queries], np.array_split(order, 2)
@@ -385,7 +386,8 @@ def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
     }
     embedding = None
     if cell.embedded:
-        embedding, summary["embedding"] = _embedded(found.codes, classes, queries, cell.seed)
+        trusted = np.random.default_rng(study.seed).permutation(len(samples))[:_N_TRUSTED]
+        embedding, summary["embedding"] = _embedded(found.codes, classes, queries, trusted, cell.seed)
     return Measurement(cell, summary, {name: given for name, (given, _) in labels.items()}, embedding)
 
 
@@ -446,18 +448,19 @@ def _scores(classes: np.ndarray, labels: np.ndarray, halves: list[np.ndarray]) -
     }
 
 
-def _embedded(codes: Any, classes: np.ndarray, queries: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, float]]:
+def _embedded(
+    codes: Any, classes: np.ndarray, queries: np.ndarray, trusted: np.ndarray, seed: int
+) -> tuple[np.ndarray, dict[str, float]]:
     from sklearn.manifold import trustworthiness
 
     dense = codes.toarray() if hasattr(codes, "toarray") else codes
     began = time.perf_counter()
     embedding = embed_tsne(dense, random_state=seed)
     seconds = time.perf_counter() - began
-    some = queries[:_N_TRUSTED]
     return embedding.astype(np.float32), {
         "seconds": seconds,
         "purity": float(class_purity(embedding, classes, _N_PURITY, queries).mean()),
-        "trustworthiness": float(trustworthiness(dense[some], embedding[some], n_neighbors=_N_PURITY)),
+        "trustworthiness": float(trustworthiness(dense[trusted], embedding[trusted], n_neighbors=_N_PURITY)),
     }
 
 
