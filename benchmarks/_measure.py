@@ -20,6 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from wlsc._machine import processor_name
+
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 
 _LIBRARIES = ("wlsc", "torch", "numpy", "numba", "scipy", "scikit-learn", "spams-bin", "entmax")
@@ -44,12 +46,12 @@ def measured_in_process(peer: Callable[..., Any]) -> Callable[..., Any]:
 def main(name: str, measure: Callable[[], dict[str, Any]]) -> None:
     """Be one peer if asked to by `measured_in_process`; otherwise measure all of them and save ``name``.json."""
     if sys.argv[1:2] == ["--peer"]:
-        print(json.dumps(_peers[sys.argv[2]](*json.loads(sys.argv[3]))))
+        print(json.dumps(_peers[sys.argv[2]](*json.loads(sys.argv[3])), allow_nan=False))
         return
     record = {"machine": describe_machine(), **measure()}
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     print(path)
 
 
@@ -60,18 +62,10 @@ def describe_machine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "architecture": platform.machine(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "threads": torch.get_num_threads(),
         "versions": {name: metadata.version(name) for name in _LIBRARIES if _is_installed(name)},
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _is_installed(name: str) -> bool:

@@ -9,6 +9,7 @@ float32, 30 layers.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -117,11 +118,12 @@ def spams(name: str) -> dict[str, Any]:
         return torch.as_tensor(package.decompSimplex(columns, atoms, **options).toarray().T)
 
     columns, atoms = (np.asfortranarray(values.double().numpy().T) for values in (patches, dictionary))
+    deviation = float((solve(patches[:64], torch.float32).double().sum(1) - 1).abs().max())
     value = wlsc.objective(patches.double(), dictionary.double(), solve(patches, torch.float64), lam)
     return {
         "seconds": seconds_of(lambda: package.decompSimplex(columns, atoms, **options), 3),
         "objective": float(value),
-        "float32_largest_deviation_of_sum": float((solve(patches[:64], torch.float32).double().sum(1) - 1).abs().max()),
+        "float32_largest_deviation_of_sum": deviation if math.isfinite(deviation) else None,
     }
 
 

@@ -24,6 +24,7 @@ from wlsc._files import locked, write_text
 from wlsc._machine import peak_memory, processor_name, source_commit
 from wlsc._notebooks import (
     find_configurations,
+    find_data,
     find_studies,
     number_cells,
     parse_parameters,
@@ -205,7 +206,11 @@ def _publish(notebook: NotebookNode) -> None:
 
 
 def _report(source: Path, notebook: NotebookNode, parameters: Mapping[str, Any], duration: float, folder: Path) -> str:
+    from wlsc.datasets.registry import source_hashes
+
     records = _records(notebook, folder)
+    trained_on = [record.get("data", {}) for record in records.values()]
+    loaded = [source_hashes(name) for name in find_data(notebook)]
     report = {
         "notebook": source.stem,
         "command": f"wlsc execute book/{source.name}"
@@ -215,7 +220,7 @@ def _report(source: Path, notebook: NotebookNode, parameters: Mapping[str, Any],
         "seed": parameters.get("seed"),
         "parameters": dict(parameters),
         "configuration": _configuration(source, notebook, parameters),
-        "data": {name: digest for record in records.values() for name, digest in record.get("data", {}).items()},
+        "data": {name: digest for hashes in (*trained_on, *loaded) for name, digest in hashes.items()},
         "duration_s": round(duration, 3),
         "training_s": {name: record["duration_s"] for name, record in records.items()},
         "peak_memory_bytes": peak_memory(),

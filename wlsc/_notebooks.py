@@ -98,6 +98,14 @@ def find_needs(notebook: NotebookNode) -> list[str]:
     return list(notebook.metadata.get("wlsc", {}).get("needs", []))
 
 
+def find_data(notebook: NotebookNode) -> list[str]:
+    """Return the data sets that ``notebook`` itself loads: ``wlsc: {data: [...]}`` in its header.
+
+    Those of its trainings and studies stand in their configurations.
+    """
+    return list(notebook.metadata.get("wlsc", {}).get("data", []))
+
+
 def read_parameters(notebook: NotebookNode) -> dict[str, Any]:
     """Return name and default of every parameter in the cell of ``notebook`` tagged ``parameters``.
 

@@ -147,10 +147,7 @@ def figures(srcdir: Path) -> str:
 
 
 def _describe(report: Mapping[str, Any]) -> str:
-    data = (
-        ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(report["data"].items()))
-        or "what the notebook loads"
-    )
+    data = ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(report["data"].items())) or "none"
     training = sum(report["training_s"].values())
     lines = [
         f"Command: `{report['command']}`",

@@ -211,8 +211,8 @@ def add_provenance(
     """Put at the foot of the page with what it was made, in which forms it can be had, and how to cite it."""
     report = read_report(app.srcdir, pagename)
     facts = [f"wlsc {version('wlsc')}"]
-    if report:
-        facts += [f"commit {report['commit'][:12]}", describe_settings(report)]
+    if made := report or read_report(app.srcdir, app.config.root_doc):  # pages without code are of the same build
+        facts += [f"commit {made['commit'][:12]}", describe_settings(made)]
     links = [f'<a href="_sources/{pagename}.md" download>text</a>'] if find_text(pagename) else []
     links += [f'<a href="_sources/{pagename}.ipynb" download>executed notebook</a>'] if report else []
     links += ['<a href="book.pdf">whole book as PDF</a>'] if (Path(app.srcdir).parent / "book.pdf").exists() else []

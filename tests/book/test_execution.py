@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
+from tests.conftest import REPOSITORY
 
 HEADER = """---
 jupytext:
@@ -83,6 +86,15 @@ def test_a_report_names_the_trainings_that_the_notebook_reads(tmp_path):
     assert run_execute(source).returncode == 0
     report = json.loads((tmp_path / "out" / "reports" / "page.json").read_text())
     assert report["training_s"] == {"natural": 7.5, "cell-s0": 2.5}
+
+
+def test_a_report_names_the_data_that_the_notebook_loads(tmp_path):
+    source = write_notebook(tmp_path, "1")
+    source.write_text(source.read_text().replace("---\n\n#", "wlsc:\n  data: [physiology]\n---\n\n#", 1))
+    assert run_execute(source).returncode == 0
+    report = json.loads((tmp_path / "out" / "reports" / "page.json").read_text())
+    tables = (REPOSITORY / "data" / "physiology").glob("*.csv")
+    assert report["data"] == {table.name: hashlib.sha256(table.read_bytes()).hexdigest() for table in tables}
 
 
 def test_two_runs_are_equal_byte_for_byte(tmp_path):

@@ -11,13 +11,17 @@ from jupytext.config import load_jupytext_config
 from tests.conftest import NOTEBOOKS, PAGES, REPOSITORY
 from wlsc._notebooks import (
     find_configurations,
+    find_data,
     find_needs,
+    find_studies,
     is_notebook,
     list_pages,
     parse_parameters,
+    read_code,
     read_notebook,
     read_parameters,
 )
+from wlsc.datasets.registry import load_registry
 
 BOOK = REPOSITORY / "book"
 
@@ -52,6 +56,17 @@ def test_what_a_notebook_needs_is_there(chapter):
     for name in find_configurations(notebook):
         for profile in ("quick", "full"):
             assert (BOOK / "experiments" / profile / f"{name}.toml").exists(), (chapter, profile, name)
+
+
+@pytest.mark.parametrize("chapter", NOTEBOOKS)
+def test_a_notebook_names_the_data_that_it_loads(chapter):
+    notebook = read_notebook(BOOK / f"{chapter}.md")
+    code = read_code(notebook)
+    loads = re.findall(r"\b(load_digits|load_images|load_patches|load_\w+_counts|load_\w+_cells|fetch)\(", code)
+    named = find_data(notebook)
+    assert set(named) <= set(load_registry())
+    assert bool(loads) <= bool([*named, *find_configurations(notebook), *find_studies(notebook)])
+    assert loads or not named
 
 
 @pytest.mark.parametrize("chapter", NOTEBOOKS)

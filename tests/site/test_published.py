@@ -78,6 +78,10 @@ def test_pages_are_light(browser: Browser, site: str):
     assert max(sizes.values()) <= PAGE_BYTES
 
 
+def test_the_dictionary_for_drawing_is_small(html: Path):
+    assert 10_000 < (html / "explorers" / "draw-a-digit.js").stat().st_size <= 500_000
+
+
 def measure_page(browser: Browser, site: str, name: str) -> int:
     """Bytes, compressed, that a page fetches beyond what comes with the theme."""
     received: dict[str, int] = {}
@@ -147,6 +151,7 @@ def test_the_index_of_figures_has_all_of_them(html: Path, built_book: Path):
                 assert f'{chapter}.html#{line.split()[1]}"' in html_text
 
 
+@pytest.mark.usefixtures("browser")
 def test_the_book_is_printed_as_one_pdf_and_gathered_for_a_release(built_book: Path, profile: str, tmp_path: Path):
     from pypdf import PdfReader
 
