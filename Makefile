@@ -23,6 +23,7 @@ book: .venv/book
 full: .venv/book
 	@$(SNAKEMAKE) profile=full $(SETTINGS)
 	@mkdir -p results/claims && cp _build/full/claims/1?.json results/claims
+	@cp _build/full/figures/dictionaries.png results/figures
 	@$(BIN)/wlsc times _build/full
 	@$(BIN)/wlsc costs _build/full --record results/costs.json
 
@@ -41,7 +42,7 @@ test: .venv/test book lint
 
 # Its report is kept, and that of the last `make test` with it.
 stress: .venv/test
-	WLSC_TALLY=_build/tests/stress.json $(BIN)/pytest tests/stress
+	WLSC_TALLY=_build/tests/stress.json $(BIN)/pytest tests/stress tests/faults tests/datasets
 	@mkdir -p results/tests && cp _build/tests/*.json results/tests
 
 # Is a finished `make full` what it was when it was accepted, and is its site whole?

@@ -28,19 +28,23 @@ class Tally:
     """Adds up the tests that passed, failed and were skipped, in all and by what they tried.
 
     A test tries a kind if it is marked with it, which counts as one trial, or if it records how many there were, all at
-    once or one after the other (``record_property("kills", 20)``). Only trials of tests that passed are counted.
+    once or one after the other (``record_property("kills", 20)``). Only trials of tests that passed are counted. What
+    such tests measured is kept too: ``record_property("measured", ["bytes of something", 17])``.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.outcomes: Counter[str] = Counter()
         self.tried: dict[str, Counter[str]] = {}
+        self.measured: dict[str, object] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count one test, when it has been called or could not be."""
         if report.when != "call" and report.passed:
             return
         self.outcomes[report.outcome] += 1
+        if report.passed:
+            self.measured |= dict(value for name, value in report.user_properties if name == "measured")
         numbers = Counter({str(kind): 0 for name, kind in report.user_properties if name == "tried"})
         for name, number in report.user_properties:
             if name in KINDS:
@@ -62,6 +66,7 @@ class Tally:
             "tried": {
                 kind: {name: counts[name] for name in ("count", *outcomes)} for kind, counts in self.tried.items()
             },
+            "measured": self.measured,
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, json.dumps(record, indent=1) + "\n")

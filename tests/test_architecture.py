@@ -115,6 +115,33 @@ def test_importing_wlsc_loads_nothing_heavy():
     assert not heavy & set(loaded)
 
 
+def test_importing_wlsc_changes_no_thread_count_and_no_flag():
+    code = """
+import os, random, warnings
+import numpy, torch
+
+def state():
+    return {
+        "environment": dict(os.environ),
+        "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+        "type": torch.get_default_dtype(),
+        "gradients": torch.is_grad_enabled(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "precision": (torch.get_float32_matmul_precision(), torch.backends.cuda.matmul.allow_tf32),
+        "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32),
+        "randomness": (random.getstate(), str(numpy.random.get_state()), torch.get_rng_state().tolist()),
+        "errors": numpy.geterr(),
+        "warnings": list(warnings.filters),
+    }
+
+before = state()
+import wlsc, wlsc.dictionary, wlsc.inference, wlsc.models, wlsc.problem, wlsc.simplex, wlsc.training
+after = state()
+print([name for name in before if before[name] != after[name]])
+"""
+    assert run_python(code).strip() == "[]"
+
+
 def needed_by(*names: str) -> set[str]:
     """Distributions that torch and NumPy bring with them."""
     found: set[str] = set()

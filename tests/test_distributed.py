@@ -8,8 +8,9 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
-from wlsc import experiments
+from wlsc import cli, experiments
 
 CONFIGURATION = """
 [data]
@@ -90,6 +91,18 @@ def test_a_process_that_dies_stops_the_run_and_it_resumes_to_the_end(tmp_path, m
     # codes of the epoch after the interruption start cold, so that they differ by the solver's tolerance
     final = [run.history["objective"][-1] for run in ended.values()]
     assert final[0] == pytest.approx(final[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(("rank", "taken"), [("3", [3]), (None, [])])
+def test_each_process_of_a_machine_takes_a_gpu_of_its_own(monkeypatch, rank, taken):
+    found = []
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", found.append)
+    cli._take_own_device()
+    assert found == taken
 
 
 def test_back_propagation_is_refused_under_torchrun(monkeypatch, tmp_path):

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 
 import wlsc
+from tests.inference.degenerate import degenerate_problems
 from wlsc.problem import quadratic_terms
 
 
@@ -93,6 +96,25 @@ def test_gap_bounds_the_distance_to_the_minimum(lam):
     for index, patch in enumerate(patches):
         value = wlsc.objective(patch[None], dictionary, codes[index][None], lam)
         assert value - minimum(patch, dictionary, lam) <= gaps[index] + 1e-9
+
+
+@settings(deadline=None, max_examples=100)
+@given(degenerate_problems(), st.integers(-6, 6), st.sampled_from([0.0, 1e-3, 0.1, 10.0]))
+def test_gap_bounds_the_distance_to_any_other_codes(problem, magnitude, lam):
+    patches, dictionary, rng = problem
+    patches, dictionary, n_atoms = 10.0**magnitude * patches, 10.0**magnitude * dictionary, len(dictionary)
+    codes = rng.dirichlet(np.full(n_atoms, 0.5), size=len(patches))
+    gaps = wlsc.frank_wolfe_gap(patches, dictionary, codes, lam)
+    distances = cdist(patches, dictionary, "sqeuclidean")
+
+    def values(given):
+        return 0.5 * np.sum((patches - given @ dictionary) ** 2, axis=1) + lam * np.sum(given * distances, axis=1)
+
+    corners = [np.tile(corner, (len(patches), 1)) for corner in np.eye(n_atoms)]
+    others = [*corners, *rng.dirichlet(np.full(n_atoms, 0.5), size=(5, len(patches)))]
+    rounding = 1e-12 * (1 + lam) * max(np.max(patches**2), np.max(dictionary**2)) * patches.shape[1]
+    for other in others:
+        assert np.all(values(codes) - values(other) <= gaps + rounding)
 
 
 @pytest.mark.equation("eq-gap", "wlsc.kkt_residual")

@@ -56,6 +56,26 @@ def test_the_graph_of_neighbours_tells_far_groups_apart():
     assert products[same].min() > 0.99 > 0.01 > np.abs(products[~same]).max()
 
 
+def test_umap_tells_far_groups_apart():
+    rng = np.random.default_rng(1)
+    groups = np.repeat([0, 1], 60)
+    samples = (rng.normal(size=(120, 8)) + 30 * groups[:, None]).astype(np.float32)
+    found = represent("umap", samples, 2, 0, {"n_components": 2})
+    distances = cdist(found.codes, found.codes)
+    same = groups[:, None] == groups
+    assert found.codes.shape == (120, 2)
+    assert distances[same].max() < distances[~same].min()
+
+
+def test_mixmate_labels_by_the_autoencoder_that_fits_best(digits):
+    found = represent("mixmate", digits[:300], 10, 0, {"n_epochs": 1})
+    assert found.labels.shape == (300,)
+    assert set(found.labels) <= set(range(10))
+    assert found.codes.shape[0] == 300
+    assert found.n_parameters == 10 * 50 * digits.shape[1]  # ten autoencoders of 50 atoms
+    assert len(set(found.labels)) > 1
+
+
 @pytest.mark.parametrize(
     ("kind", "options"), [("pca", {}), ("nmf", {}), ("neighbour_graph", {}), ("landmarks", {"n_landmarks": 20})]
 )

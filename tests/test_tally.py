@@ -28,9 +28,11 @@ def test_faults(record_property):
     record_property("faults", 5)
     record_property("faults", 2)
     record_property("kills", 4)
+    record_property("measured", ["bytes", 17])
 
 def test_a_failure_counts_nothing(record_property):
     record_property("kills", 100)
+    record_property("measured", ["seconds", 3])
     assert False
 
 def test_other(record_property):
@@ -58,6 +60,7 @@ def test_trials_of_tests_that_passed_are_counted(tmp_path, arguments):
         "faults": {"count": 7, "passed": 1, "failed": 0, "skipped": 0},
         "kills": {"count": 4, "passed": 1, "failed": 1, "skipped": 0},
     }
+    assert record["measured"] == {"bytes": 17}
     assert record["commit"] and record["finished"].startswith("20")
 
 

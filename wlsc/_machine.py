@@ -19,13 +19,15 @@ def processor_name() -> str:
 
 
 def source_commit(folder: Path) -> str:
-    """Commit of the sources in ``folder``, with "-dirty" if they were changed since; "unknown" outside of git."""
+    """Commit of the sources in ``folder``, with "-dirty" if they were changed since; "unknown" without git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    found = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    return found.stdout.strip() if found.returncode == 0 else "unknown"
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def peak_memory() -> int:
-    """Largest resident memory of this process, or of one that it has waited for, so far, in bytes."""
+    """Most memory so far of this process and the largest that it has waited for, in bytes: they may live together."""
     kilobyte = 1 if sys.platform == "darwin" else 1024  # the unit differs between the systems
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * kilobyte
+    return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * kilobyte

@@ -59,9 +59,11 @@ ROUNDED_PRODUCT = 1e-12
 
 
 @pytest.mark.equation("eq-walk", "wlsc.analysis.clustering.cluster_codes")
-@pytest.mark.parametrize(("n_atoms", "n_eigenvectors"), [(14, 13), (14, 3), (60, 5)])
-def test_coordinates_are_singular_vectors_of_the_normalised_codes(n_atoms, n_eigenvectors):
-    codes = random_codes(n_atoms=n_atoms)
+@pytest.mark.parametrize(
+    ("n_samples", "n_atoms", "n_eigenvectors"), [(80, 14, 13), (80, 14, 3), (80, 60, 5), (5000, 14, 3)]
+)
+def test_coordinates_are_singular_vectors_of_the_normalised_codes(n_samples, n_atoms, n_eigenvectors):
+    codes = random_codes(n_samples, n_atoms)  # few of 60 atoms are active, and many of 14
     result = cluster_codes(codes, 2, n_eigenvectors=n_eigenvectors, **PLAIN)
     usage = codes.sum(axis=0)
     left, values, right = svds(codes / np.sqrt(usage), n_eigenvectors, solver="arpack", rng=np.random.default_rng(0))

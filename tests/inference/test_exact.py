@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 import wlsc
 from tests.inference.degenerate import degenerate_problems
 from tests.test_problem import minimum
+from wlsc.inference import exact
 
 
 def problem(seed=0, n_samples=30, n_atoms=8, n_features=5, dtype=np.float64):
@@ -112,6 +113,7 @@ def test_no_samples_give_no_codes():
         ({"method": "unrolled", "n_layers": 0}, "n_layers must be an integer of at least 1, got 0"),
         ({"method": "unrolled", "n_layers": 3, "tol": 1e-3}, "tol and initial_codes belong to"),
         ({"tol": 0.0}, "tol must be greater than 0"),
+        ({"tol": 1e-15}, "tol must be at least 1.4e-14, the rounding of torch.float64, got 1e-15"),
         ({"initial_codes": np.ones((2, 2))}, r"initial_codes must have shape \(n_samples, n_atoms\) = \(30, 8\)"),
         ({"patches": np.full((30, 5), np.nan)}, "patches must be finite, got 150 NaN"),
         ({"patches": np.zeros((30, 4))}, "agree in the number of features, got 4 and 5"),
@@ -155,6 +157,51 @@ def test_degenerate_problems_are_solved(problem_, warm, output):
     assert codes.min() >= 0
     np.testing.assert_allclose(codes.sum(axis=1), 1, atol=1e-6)
     assert certificate(patches, dictionary, codes, lam).max() <= (1e-5 if patches.dtype == np.float32 else 1e-6)
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.01, 0.5])
+def test_the_solver_without_numba_agrees(monkeypatch, lam):
+    patches, dictionary = problem(8, n_samples=50, n_atoms=20, n_features=12)
+    fast, by_active_set = wlsc.infer_codes(patches, dictionary, lam, return_info=True)
+    monkeypatch.setattr(exact, "has_numba", lambda: False)
+    slow, by_gradient = wlsc.infer_codes(patches, dictionary, lam, return_info=True)
+    assert (by_active_set.solver, by_gradient.solver) == ("active set", "accelerated projected gradient")
+    assert certificate(patches, dictionary, slow, lam).max() <= 1e-6
+    values = [wlsc.objective(patches, dictionary, codes, lam) for codes in (fast, slow)]
+    assert values[0] == pytest.approx(values[1], rel=1e-4)
+    if lam:  # else codes of more atoms than dimensions are not unique
+        np.testing.assert_allclose(fast, slow, atol=2e-2)
+
+
+def spoiled(solve, rows):
+    """A solver whose codes for some samples are far from optimal, and who says so."""
+
+    def solve_badly(patches, dictionary, lam, tol, *options):
+        codes, residuals, rounds = solve(patches, dictionary, lam, tol, *options)
+        if codes.layout == torch.strided and len(codes) > max(rows):
+            codes[rows] = 1 / len(dictionary)
+            residuals[rows] = 1.0
+        return codes, residuals, rounds
+
+    return solve_badly
+
+
+def test_what_the_fast_solver_leaves_is_solved_by_the_safe_one_and_named(monkeypatch):
+    patches, dictionary = problem(9)
+    expected = wlsc.infer_codes(patches, dictionary, 0.1)
+    monkeypatch.setattr(exact, "_active_set", spoiled(exact._active_set, [3, 7]))
+    codes, info = wlsc.infer_codes(patches, dictionary, 0.1, return_info=True)
+    assert info.fallbacks.tolist() == [3, 7]
+    assert certificate(patches, dictionary, codes, 0.1).max() <= 1e-6
+    np.testing.assert_allclose(codes, expected, atol=1e-2)
+
+
+def test_what_nobody_solves_is_refused(monkeypatch):
+    patches, dictionary = problem(10)
+    monkeypatch.setattr(exact, "_active_set", spoiled(exact._active_set, [3, 7]))
+    monkeypatch.setattr(exact, "_projected_gradient", spoiled(exact._projected_gradient, [0, 1]))
+    with pytest.raises(wlsc.ConvergenceError, match=r"the codes of 2 of 30 samples did not reach tol=1e-06 \(worst"):
+        wlsc.infer_codes(patches, dictionary, 0.1)
 
 
 def test_result_does_not_depend_on_the_number_of_threads():

@@ -55,7 +55,7 @@ def patches_on_disk(tmp_path_factory):
 
 
 @pytest.mark.parametrize("how", ["fit", "fit_batches"])
-def test_memory_does_not_grow_with_the_number_of_patches(patches_on_disk, how):
+def test_memory_does_not_grow_with_the_number_of_patches(patches_on_disk, how, record_property):
     beyond = {}
     for n_patches in (500_000, N_PATCHES):
         arguments = [str(patches_on_disk), str(n_patches), str(N_ATOMS), how]
@@ -65,3 +65,4 @@ def test_memory_does_not_grow_with_the_number_of_patches(patches_on_disk, how):
         beyond[n_patches] = report["beyond"]
     # a random order of five million rows is 40 MB; a copy of the data would be 1.3 GB
     assert beyond[N_PATCHES] < beyond[500_000] + 100e6
+    record_property("measured", [f"bytes for {N_PATCHES:,} patches, {how}", beyond[N_PATCHES]])
