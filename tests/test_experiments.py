@@ -155,6 +155,7 @@ def test_missing_configuration(tmp_path):
     ("change", "message"),
     [
         ({"data": DataConfig("digits", "embedded", {"norm": True})}, "data.options must be options of its kind"),
+        ({"data": DataConfig("natural_images", "embedded")}, "data.options must name 'patch_size'.*, got none"),
         ({"model": ModelConfig("wlsc", 12, 0.5, {"depth": 3})}, "model.options must be options of its kind"),
         ({"training": TrainingConfig(options={"rate": 1})}, "training.options must be options of its kind"),
         ({"data": DataConfig("digits", "letters")}, "letters"),

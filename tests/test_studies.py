@@ -98,7 +98,7 @@ class TestMatching:
     @pytest.mark.parametrize("wrong", [{"target": 0}, {"start": -1.0}, {"tolerance": float("nan")}])
     def test_numbers_that_make_no_sense_are_refused(self, wrong):
         given = {"target": 5.0, "start": 1.0, "tolerance": 0.05} | wrong
-        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be a number above 0"):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be a finite number greater than 0"):
             match_activity(lambda lam: 1 / lam, **given)
 
 

@@ -124,5 +124,5 @@ def test_bad_input(options, message):
 
 @pytest.mark.parametrize("name", ["learning_rate", "clip_norm"])
 def test_bad_trainer(name):
-    with pytest.raises(ValueError, match=f"{name} must be greater than 0"):
+    with pytest.raises(ValueError, match=f"{name} must be a finite number greater than 0"):
         UnrolledTrainer(WLSCAutoencoder(4, 5, 0.1), **{name: 0.0})

@@ -7,6 +7,7 @@ what was expected and what came.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -89,6 +90,13 @@ def check_penalty(lam: float) -> float:
     if not np.isfinite(value) or value < 0:
         raise ValueError(f"lam must be a finite number of at least 0, got {lam!r}")
     return value
+
+
+def check_positive(name: str, value: float) -> float:
+    """Return ``value`` as a float; it must be a finite number greater than 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a finite number greater than 0, got {value!r}")
+    return float(value)
 
 
 def check_count(name: str, value: int, minimum: int = 1) -> int:

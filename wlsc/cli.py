@@ -157,7 +157,7 @@ def run_cells(
     chosen = [described.cell(name) for name in cells] if cells else described.list_cells()
     for cell in (bar := tqdm(chosen, unit="cell")):
         bar.set_description(cell.name)
-        found[cell.name] = module.measure(described, cell).summary
+        found[cell.name] = module.measure(described, cell, show_progress=len(chosen) == 1).summary
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
         facts = {"duration_s": round(time.perf_counter() - began, 3), "peak_memory_bytes": peak_memory()}

@@ -387,7 +387,7 @@ def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
     embedding = None
     if cell.embedded:
         trusted = np.random.default_rng(study.seed).permutation(len(samples))[:_N_TRUSTED]
-        embedding, summary["embedding"] = _embedded(found.codes, classes, queries, trusted, cell.seed)
+        embedding, summary["embedding"] = _embedded(found.codes, classes, queries, trusted, cell.seed, show_progress)
     return Measurement(cell, summary, {name: given for name, (given, _) in labels.items()}, embedding)
 
 
@@ -449,13 +449,13 @@ def _scores(classes: np.ndarray, labels: np.ndarray, halves: list[np.ndarray]) -
 
 
 def _embedded(
-    codes: Any, classes: np.ndarray, queries: np.ndarray, trusted: np.ndarray, seed: int
+    codes: Any, classes: np.ndarray, queries: np.ndarray, trusted: np.ndarray, seed: int, show_progress: bool
 ) -> tuple[np.ndarray, dict[str, float]]:
     from sklearn.manifold import trustworthiness
 
     dense = codes.toarray() if hasattr(codes, "toarray") else codes
     began = time.perf_counter()
-    embedding = embed_tsne(dense, random_state=seed)
+    embedding = embed_tsne(dense, random_state=seed, verbose=show_progress)
     seconds = time.perf_counter() - began
     return embedding.astype(np.float32), {
         "seconds": seconds,

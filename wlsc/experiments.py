@@ -13,7 +13,7 @@ import inspect
 import json
 import os
 import platform
-import subprocess
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -28,6 +28,7 @@ import torch
 import torch.distributed
 
 from wlsc._files import load_tensors, locked, remove_unfinished, runs_folder, save_tensors, write_text
+from wlsc._machine import source_commit
 from wlsc._sources import source_hashes
 from wlsc._tables import from_table, read_toml, suggestion
 from wlsc._validation import check_choice, check_count, check_file_name
@@ -379,6 +380,8 @@ def _options_of(what: str, options: Mapping[str, Any], kind: Any) -> Iterator[No
     try:
         yield
     except TypeError as error:
+        if missing := re.search(r"missing \d+ required (?:positional|keyword-only) arguments?: (.*)", str(error)):
+            raise ValueError(f"{what} must name {missing[1]}, got {', '.join(options) or 'none'}") from None
         wrong = next((name for name in options if f" argument '{name}'" in str(error)), None)
         if wrong is None:
             raise
@@ -438,7 +441,7 @@ def _train(config: Config, address: Mapping[str, Any], folder: Path, show_progre
     provenance = {
         "name": config.name,
         "address": address,
-        "commit": _commit(),
+        "commit": source_commit(Path(__file__).parent),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "duration_s": round(seconds_before + time.perf_counter() - began, 3),
         "device": str(_device(config)),
@@ -525,13 +528,3 @@ def _resume(trainer: Trainer, path: Path) -> Progress:
         if name.startswith("warm.") and name.endswith(".shape")
     }
     return Progress(note["epoch"], note["history"], warm, note["seconds"])
-
-
-def _commit() -> str:
-    """Commit of the repository that holds this file, with a mark if files differ from it; or "unknown"."""
-    command = ("git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from wlsc._validation import check_positive
+
 #: Most trainings that the search for one λ may take, and the largest step between two of them in log λ.
 _MOST_TRIALS, _LARGEST_STEP = 14, math.log(10)
 
@@ -61,8 +63,7 @@ def match_activity(
         If ``target``, ``start`` or ``tolerance`` is not above 0.
     """
     for name, value in (("target", target), ("start", start), ("tolerance", tolerance)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be a number above 0, got {value!r}")
+        check_positive(name, value)
     trials: list[tuple[float, float]] = []
     low: tuple[float, float] | None = None  # the largest λ that is too active, with its activity
     high: tuple[float, float] | None = None

@@ -16,7 +16,7 @@ import torch
 import torch.distributed
 
 from wlsc._sparse import sparse_if_few
-from wlsc._validation import check_count
+from wlsc._validation import check_count, check_positive
 from wlsc.dictionary import SufficientStatistics, dead_atoms, revive_atoms
 from wlsc.models._unrolled import UnrolledAutoencoder
 
@@ -142,12 +142,9 @@ class UnrolledTrainer:
     """
 
     def __init__(self, model: UnrolledAutoencoder, learning_rate: float = 1e-3, clip_norm: float = 1e-4) -> None:
-        for name, value in (("learning_rate", learning_rate), ("clip_norm", clip_norm)):
-            if not value > 0:
-                raise ValueError(f"{name} must be greater than 0, got {value!r}")
         self.model = model
-        self._clip_norm = clip_norm
-        self._optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+        self._clip_norm = check_positive("clip_norm", clip_norm)
+        self._optimizer = torch.optim.Adam(model.parameters(), lr=check_positive("learning_rate", learning_rate))
 
     def step(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> StepResult:
         """Learn from one batch, shape (n_samples, n_features); the network always starts from zero codes."""

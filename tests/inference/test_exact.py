@@ -112,7 +112,7 @@ def test_no_samples_give_no_codes():
         ({"n_layers": 3}, 'n_layers must be given for method="unrolled" and only then'),
         ({"method": "unrolled", "n_layers": 0}, "n_layers must be an integer of at least 1, got 0"),
         ({"method": "unrolled", "n_layers": 3, "tol": 1e-3}, "tol and initial_codes belong to"),
-        ({"tol": 0.0}, "tol must be greater than 0"),
+        ({"tol": 0.0}, "tol must be a finite number greater than 0"),
         ({"tol": 1e-15}, "tol must be at least 1.4e-14, the rounding of torch.float64, got 1e-15"),
         ({"initial_codes": np.ones((2, 2))}, r"initial_codes must have shape \(n_samples, n_atoms\) = \(30, 8\)"),
         ({"patches": np.full((30, 5), np.nan)}, "patches must be finite, got 150 NaN"),

@@ -199,10 +199,10 @@ def test_lld_training_lowers_the_loss():
         (lambda: KMeansFilters(9, 0), "n_units must be an integer of at least 1, got 0"),
         (lambda: KMeansFilters(9, 4, n_init=0), "n_init must be an integer of at least 1"),
         (lambda: IndependentComponents(9, 10), "n_units must be at most n_features = 9 for ICA, got 10"),
-        (lambda: IndependentComponents(9, 4, tol=0.0), "tol must be greater than 0, got 0.0"),
+        (lambda: IndependentComponents(9, 4, tol=0.0), "tol must be a finite number greater than 0, got 0.0"),
         (lambda: LLDFilters(10, 4), "n_features must be a square number, .* got 10"),
         (lambda: LLDFilters(9, 4, n_views=1), "n_views must be an integer of at least 2, got 1"),
-        (lambda: LLDFilters(9, 4, learning_rate=0.0), "learning_rate must be greater than 0, got 0.0"),
+        (lambda: LLDFilters(9, 4, learning_rate=0.0), "learning_rate must be a finite number greater than 0, got 0.0"),
         (lambda: LLDFilters(9, 4, lam=-1.0), "lam must be a finite number of at least 0, got -1.0"),
     ],
 )

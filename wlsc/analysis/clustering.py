@@ -201,7 +201,7 @@ def cluster_codes(
             f"n_clusters must be at most the number of samples and of atoms in use, "
             f"got {n_clusters} for {n_samples} samples and {len(used)} atoms"
         )
-    coupling = _couple(weights[:, used])
+    coupling = _couple(weights if len(used) == n_atoms else weights[:, used])
     n_components = connected_components(coupling, directed=False, return_labels=False)
     graph = coupling if self_loops else _without_diagonal(coupling)
     if n_clusters is None:
@@ -228,9 +228,15 @@ def cluster_codes(
 
 def _read_codes(codes: Any) -> Any:
     """The codes as a float64 CSR array of their own, rows scaled to a sum of 1."""
-    from scipy.sparse import csr_array
+    from scipy.sparse import csr_array, issparse, vstack
 
-    weights = csr_array(_to_numpy(_read_matrix("codes", codes)), dtype=np.float64, copy=True)
+    matrix = _to_numpy(_read_matrix("codes", codes))
+    if issparse(matrix):
+        weights = csr_array(matrix, dtype=np.float64, copy=True)
+    else:  # in blocks: SciPy takes several times the memory of the result to compress a dense array
+        starts = range(0, max(len(matrix), 1), _ROWS)
+        blocks = [csr_array(matrix[start : start + _ROWS], dtype=np.float64) for start in starts]
+        weights = vstack(blocks, format="csr")
     weights.sum_duplicates()
     weights.eliminate_zeros()
     n_negative = int(np.count_nonzero(weights.data < 0))

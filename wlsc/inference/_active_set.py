@@ -30,10 +30,10 @@ import torch
 from wlsc.inference._parallel import jit, solve_in_parallel
 
 #: Most atoms that join a face at a time: fewer gradients, for more atoms that leave again.
-_JOINING = 4
+JOINING = 4
 
 #: Gap at which a sample counts as solved, as a share of the tolerance.
-_STOP = 0.25
+STOP = 0.25
 
 #: Squared distance from the face up to which an atom counts as dependent on it: a share of the stopping gap, and at
 #: most this. With a share below 1, an atom that joins promises more descent than such a curvature could take back
@@ -44,7 +44,7 @@ _DEPENDENT, _MOST_DEPENDENT = 0.5, 1e-6
 _ZERO = 1e-14
 
 #: Rounds without descent after which rounding has the last word, and rounds per atom after which anything has.
-_PATIENCE, _MOST_ROUNDS = 8, 10
+PATIENCE, MOST_ROUNDS = 8, 10
 
 #: Lanes that are left when the largest entries are picked one by one.
 _LANES = 32
@@ -298,10 +298,10 @@ def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initi
     to stop and ``n_largest`` the size of the largest face. ``initial`` has no starts for a cold start.
     """
     n_samples, n_atoms = products.shape
-    face = new_face(n_largest + _JOINING + 4)
+    face = new_face(n_largest + JOINING + 4)
     linear, excess = np.empty(n_atoms, gram.dtype), np.empty(n_atoms, gram.dtype)
     rounded, bits = new_search(n_atoms)
-    found = np.empty(_JOINING, np.uintp)
+    found = np.empty(JOINING, np.uintp)
     working = gram.dtype.type
     half, working_weight, inverse_unit = working(0.5), working(weight), working(inverse_unit)
     largest_square = squares.max()
@@ -342,7 +342,7 @@ def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initi
             set_excess(gram, linear, face, n_active, multiplier - 1.0 - level, excess)
             n_joining = find_largest(excess, rounded, bits, found)
             n_rounds += 1
-            if n_joining == 0 or n_active > n_largest or stalled > _PATIENCE or n_rounds > _MOST_ROUNDS * (n_atoms + 9):
+            if n_joining == 0 or n_active > n_largest or stalled > PATIENCE or n_rounds > MOST_ROUNDS * (n_atoms + 9):
                 break
             for i in range(n_joining):
                 n_active, dependent = join(gram, linear, found[i], 1.0, 1.0, face, n_active, floor, i == 0)
@@ -462,7 +462,7 @@ def solve_active_set(
             1 / unit,
             products,
             start,
-            _STOP * tol,
+            STOP * tol,
             min(n_features + 1, n_atoms),
         )
         if dense is None:

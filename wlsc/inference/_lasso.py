@@ -22,20 +22,22 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from wlsc.inference._active_set import find_largest, join, leave, new_face, new_search, set_excess
+from wlsc.inference._active_set import (
+    JOINING,
+    MOST_ROUNDS,
+    PATIENCE,
+    STOP,
+    find_largest,
+    join,
+    leave,
+    new_face,
+    new_search,
+    set_excess,
+)
 from wlsc.inference._parallel import jit, solve_in_parallel
-
-#: Most atoms that join a face at a time: fewer gradients, for more atoms that leave again.
-_JOINING = 4
-
-#: Gap at which a sample counts as solved, as a share of the tolerance.
-_STOP = 0.25
 
 #: Squared distance from the span of the face up to which an atom counts as dependent on it, as a share of its square.
 _DEPENDENT = 1e-8
-
-#: Rounds without descent after which rounding has the last word, and rounds per atom after which anything has.
-_PATIENCE, _MOST_ROUNDS = 8, 10
 
 
 @jit
@@ -138,10 +140,10 @@ def _solve_samples(gram, weight, nonnegative, energies, products, initial, toler
     is small enough, ``n_largest`` the size of the largest face. ``initial`` has no entries for a cold start.
     """
     n_atoms = len(gram)
-    face, signs = new_face(n_largest + _JOINING + 4), np.ones(n_atoms)
+    face, signs = new_face(n_largest + JOINING + 4), np.ones(n_atoms)
     correlation, excess = np.empty(n_atoms, gram.dtype), np.empty(n_atoms, gram.dtype)
     rounded, bits = new_search(n_atoms)
-    found = np.empty(_JOINING, np.uintp)
+    found = np.empty(JOINING, np.uintp)
     for sample in range(len(products)):
         linear, energy = products[sample], energies[sample] + 0.0
         n_active = 0
@@ -157,7 +159,7 @@ def _solve_samples(gram, weight, nonnegative, energies, products, initial, toler
                 stalled += 1
             n_joining = 0 if gap <= tolerance * energy else find_largest(excess, rounded, bits, found)
             n_rounds += 1
-            if n_joining == 0 or stalled > _PATIENCE or n_rounds > _MOST_ROUNDS * (n_atoms + 9):
+            if n_joining == 0 or stalled > PATIENCE or n_rounds > MOST_ROUNDS * (n_atoms + 9):
                 break
             for i in range(n_joining):
                 atom = found[i]
@@ -218,7 +220,7 @@ def solve_lasso(
             energies[begin:end],
             products,
             start[begin:end],
-            _STOP * tol,
+            STOP * tol,
             min(dictionary.shape),
             codes[begin:end].numpy(),
             gaps[begin:end].numpy(),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -13,12 +15,20 @@ import torch
 #: Bytes of the linear term that are formed at a time, tasks that each thread finds in them, fewest samples in a task.
 _CHUNK_BYTES, _TASKS, _FEWEST = 1 << 23, 4, 16
 
+#: Hash of the sources beside this file, whose compiled functions call one another.
+_SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+
 _Part = TypeVar("_Part")
 
 
 def jit(function: Callable[..., Any]) -> Any:
-    """Compile ``function`` at its first call; keep the machine code on disk if there is a folder to write to."""
+    """Compile ``function`` at its first call; keep the machine code on disk if there is a folder to write to.
+
+    What is kept is found again by the name, and numba looks at no other file than the function's own to tell whether
+    it is out of date: the name therefore says of which sources it is.
+    """
     options: Any = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    function.__qualname__ += f"_{_SOURCES.hexdigest()[:12]}"
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written

@@ -8,7 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from wlsc._validation import Array, check_choice, check_count, check_penalty, check_problem, like, to_torch
+from wlsc._validation import (
+    Array,
+    check_choice,
+    check_count,
+    check_penalty,
+    check_positive,
+    check_problem,
+    like,
+    to_torch,
+)
 from wlsc.inference._proximal import solve_proximal
 from wlsc.inference.unrolled import encode_unrolled, spectral_step_size
 from wlsc.problem import kkt_residual, quadratic_terms, residual_scale
@@ -125,9 +134,7 @@ def infer_codes(
         nobody = torch.zeros(0, dtype=torch.int64)
         info = _Found(_residuals(y, atoms, codes, weight), layers, "unrolled", nobody) if return_info else None
     else:
-        tolerance = DEFAULT_TOLERANCE[y.dtype] if tol is None else tol
-        if not tolerance > 0:
-            raise ValueError(f"tol must be greater than 0, got {tol!r}")
+        tolerance = DEFAULT_TOLERANCE[y.dtype] if tol is None else check_positive("tol", tol)
         if tolerance < _ROUNDING * torch.finfo(y.dtype).eps:
             smallest = _ROUNDING * torch.finfo(y.dtype).eps
             raise ValueError(f"tol must be at least {smallest:.2g}, the rounding of {y.dtype}, got {tol!r}")

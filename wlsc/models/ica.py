@@ -6,7 +6,7 @@ import warnings
 
 import torch
 
-from wlsc._validation import Array, check_count
+from wlsc._validation import Array, check_count, check_positive
 from wlsc.models._filter_bank import FilterBank, draw_seed
 
 #: Singular values below this multiple of the dtype's precision, relative to the largest, count as rounding.
@@ -64,10 +64,8 @@ class IndependentComponents(FilterBank):
         super().__init__(n_features, n_units, generator)
         if n_units > n_features:
             raise ValueError(f"n_units must be at most n_features = {n_features} for ICA, got {n_units}")
-        if not tol > 0:
-            raise ValueError(f"tol must be greater than 0, got {tol!r}")
         self.max_iterations = check_count("max_iterations", max_iterations)
-        self.tol = tol
+        self.tol = check_positive("tol", tol)
         self.register_buffer("mixing", torch.zeros_like(self.filters))
         self.register_buffer("n_iterations", torch.tensor(0))
         self.register_buffer("converged", torch.tensor(False))

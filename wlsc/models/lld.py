@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from wlsc._validation import Array, check_count, check_penalty
+from wlsc._validation import Array, check_count, check_penalty, check_positive
 from wlsc.models._filter_bank import FilterBank, random_filters
 
 
@@ -63,9 +63,7 @@ class LLDFilters(FilterBank):
         self.n_views = check_count("n_views", n_views, minimum=2)
         self.n_epochs = check_count("n_epochs", n_epochs)
         self.batch_size = check_count("batch_size", batch_size, minimum=2)
-        if not learning_rate > 0:
-            raise ValueError(f"learning_rate must be greater than 0, got {learning_rate!r}")
-        self.learning_rate = learning_rate
+        self.learning_rate = check_positive("learning_rate", learning_rate)
         self.lam = check_penalty(lam)
 
     def respond(self, patches: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch.nn.functional import normalize, softshrink
 
-from wlsc._validation import Array, check_choice, check_count, check_penalty, to_torch
+from wlsc._validation import Array, check_choice, check_count, check_penalty, check_positive, to_torch
 from wlsc.inference.unrolled import unroll
 from wlsc.models._filter_bank import draw_seed
 
@@ -95,7 +95,7 @@ class MixMate(torch.nn.Module):
         shape = [check_count(name, value) for name, value in names.items()]
         self.lam = check_penalty(lam)
         self.n_layers = check_count("n_layers", n_layers)
-        self.step_size = _check_positive("step_size", step_size)
+        self.step_size = check_positive("step_size", step_size)
         self.dictionary = torch.nn.Parameter(normalize(torch.randn(shape, generator=generator), dim=2))
 
     def initialize(self, samples: Array, generator: torch.Generator, method: str = "subspaces") -> None:
@@ -180,7 +180,7 @@ class MixMate(torch.nn.Module):
         check_count("n_epochs", n_epochs)
         check_count("batch_size", batch_size)
         check_count("seed", seed, 0)
-        optimizer = torch.optim.Adam([self.dictionary], lr=_check_positive("learning_rate", learning_rate))
+        optimizer = torch.optim.Adam([self.dictionary], lr=check_positive("learning_rate", learning_rate))
         generator = torch.Generator().manual_seed(seed)
         history = []
         for epoch in range(n_epochs):
@@ -300,12 +300,6 @@ def _k_means(points: torch.Tensor, n_clusters: int, seed: int) -> torch.Tensor:
     kmeans = KMeans(n_clusters, n_init=_N_STARTS, random_state=seed)
     with threadpool_limits(1):  # sums that are split among threads would round differently from run to run
         return torch.from_numpy(kmeans.fit_predict(points.numpy()))
-
-
-def _check_positive(name: str, value: float) -> float:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a finite number greater than 0, got {value!r}")
-    return value
 
 
 def _progress(batches: Sequence[torch.Tensor], description: str) -> Sequence[torch.Tensor]:
