@@ -28,6 +28,6 @@ def source_commit(folder: Path) -> str:
 
 
 def peak_memory() -> int:
-    """Most memory so far of this process and the largest that it has waited for, in bytes: they may live together."""
+    """Largest resident memory of this process, or of one that it has waited for, so far, in bytes."""
     kilobyte = 1 if sys.platform == "darwin" else 1024  # the unit differs between the systems
-    return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * kilobyte
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * kilobyte
