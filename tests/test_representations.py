@@ -56,6 +56,7 @@ def test_the_graph_of_neighbours_tells_far_groups_apart():
     assert products[same].min() > 0.99 > 0.01 > np.abs(products[~same]).max()
 
 
+@pytest.mark.filterwarnings("ignore:Tensorflow not installed")
 def test_umap_tells_far_groups_apart():
     rng = np.random.default_rng(1)
     groups = np.repeat([0, 1], 60)

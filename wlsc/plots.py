@@ -6,7 +6,6 @@ figure. Each function returns a Matplotlib figure that belongs to no window.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
@@ -73,16 +72,9 @@ def _styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure
 
 def save(figure: Figure, path: Any) -> None:
     """Write a figure as SVG or PNG, by the suffix of ``path``; the same figure gives the same bytes."""
-    from PIL import Image
-
+    options: Any = {"metadata": {"Date": None}} if str(path).endswith("svg") else {"dpi": 160}
     with mpl.rc_context(_STYLE):
-        if str(path).endswith("svg"):
-            figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
-            return
-        figure.savefig(drawn := io.BytesIO(), format="png", dpi=160, bbox_inches="tight")
-    # A figure has few colours, and with a palette it weighs a third.
-    pixels = Image.open(drawn).convert("RGB")
-    pixels.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
+        figure.savefig(path, bbox_inches="tight", **options)
 
 
 def _axes(

@@ -61,9 +61,19 @@ def save_figure(
     path = folder / f"{name}{suffix}"
     with replaced(path) as temporary:
         plots.save(figure, temporary)
+        if suffix == ".png":
+            _give_palette(temporary)
     columns = [np.asarray(column).ravel().tolist() for column in data.values()]
     _write_csv(folder / f"{name}.csv", list(data), itertools.zip_longest(*columns, fillvalue=""))
     return SavedFigure(path)
+
+
+def _give_palette(path: Path) -> None:
+    """Write a PNG anew with at most 256 colours: a figure has few, and weighs a third then."""
+    from PIL import Image
+
+    pixels = Image.open(path).convert("RGB")
+    pixels.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
 
 
 @dataclass(frozen=True)

@@ -213,9 +213,10 @@ def add_provenance(
     facts = [f"wlsc {version('wlsc')}"]
     if made := report or read_report(app.srcdir, app.config.root_doc):  # pages without code are of the same build
         facts += [f"commit {made['commit'][:12]}", describe_settings(made)]
+    has_pdf = (Path(app.srcdir).parent / "book.pdf").exists()
     links = [f'<a href="_sources/{pagename}.md" download>text</a>'] if find_text(pagename) else []
     links += [f'<a href="_sources/{pagename}.ipynb" download>executed notebook</a>'] if report else []
-    links += ['<a href="book.pdf">whole book as PDF</a>'] if (Path(app.srcdir).parent / "book.pdf").exists() else []
+    links += [f'<a href="{context["pathto"]("book.pdf", 1)}">whole book as PDF</a>'] if has_pdf else []
     cite = CITATION.format(page=context.get("title", ""), version=version("wlsc"), name=pagename)
     context["theme_extra_footer"] = (
         f'<p class="provenance">{escape(" · ".join(facts))}</p>'

@@ -200,7 +200,7 @@ def test_what_nobody_solves_is_refused(monkeypatch):
     patches, dictionary = problem(10)
     monkeypatch.setattr(exact, "_active_set", spoiled(exact._active_set, [3, 7]))
     monkeypatch.setattr(exact, "_projected_gradient", spoiled(exact._projected_gradient, [0, 1]))
-    with pytest.raises(wlsc.ConvergenceError, match=r"the codes of 2 of 30 samples did not reach tol=1e-06 \(worst"):
+    with pytest.raises(exact.ConvergenceError, match=r"the codes of 2 of 30 samples did not reach tol=1e-06 \(worst"):
         wlsc.infer_codes(patches, dictionary, 0.1)
 
 

@@ -79,7 +79,7 @@ def test_pages_are_light(browser: Browser, site: str):
 
 
 def test_the_dictionary_for_drawing_is_small(html: Path):
-    assert 10_000 < (html / "explorers" / "draw-a-digit.js").stat().st_size <= 500_000
+    assert 1_000 < (html / "explorers" / "draw-a-digit.js").stat().st_size <= 500_000
 
 
 def measure_page(browser: Browser, site: str, name: str) -> int:
