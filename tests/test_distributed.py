@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from wlsc import cli, experiments
+from wlsc import experiments
 
 CONFIGURATION = """
 [data]
@@ -93,16 +93,25 @@ def test_a_process_that_dies_stops_the_run_and_it_resumes_to_the_end(tmp_path, m
     assert final[0] == pytest.approx(final[1], rel=1e-3)
 
 
-@pytest.mark.parametrize(("rank", "taken"), [("3", [3]), (None, [])])
-def test_each_process_of_a_machine_takes_a_gpu_of_its_own(monkeypatch, rank, taken):
+@pytest.mark.parametrize(("device", "steps"), [("cuda", [("take", 3), ("join", "nccl")]), ("cpu", [("join", "gloo")])])
+def test_each_process_of_a_machine_takes_a_gpu_of_its_own_before_it_joins(monkeypatch, device, steps):
     found = []
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    if rank is not None:
-        monkeypatch.setenv("LOCAL_RANK", rank)
+
+    def join(backend, **_):
+        found.append(("join", backend))
+        raise TimeoutError("the others are not there")
+
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_RANK", "3")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "set_device", found.append)
-    cli._take_own_device()
-    assert found == taken
+    monkeypatch.setattr(torch.cuda, "set_device", lambda rank: found.append(("take", rank)))
+    monkeypatch.setattr(torch.distributed, "init_process_group", join)
+    config = experiments.Config(
+        "x", experiments.DataConfig("digits", "embedded"), experiments.ModelConfig("wlsc", 5, 0.1), device=device
+    )
+    with pytest.raises(TimeoutError, match="not there"), experiments._process_group(config):
+        pass
+    assert found == steps
 
 
 def test_back_propagation_is_refused_under_torchrun(monkeypatch, tmp_path):

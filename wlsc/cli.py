@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -96,21 +95,12 @@ def train(
     from wlsc.experiments import run as run_experiment
 
     config = dataclasses.replace(read_config(configuration), **_given(seed=seed, device=device))
-    _take_own_device()
     run = run_experiment(config, show_progress=True)
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
         facts = {"run": run.path.name, "duration_s": run.provenance["duration_s"], "peak_memory_bytes": peak_memory()}
         write_text(record, json.dumps(facts | {"data": run.provenance["address"]["data"]}) + "\n")
     typer.echo(run.path)
-
-
-def _take_own_device() -> None:
-    """Of several processes that ``torchrun`` starts on a machine, each computes on the GPU of its own number."""
-    import torch
-
-    if "LOCAL_RANK" in os.environ and torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -155,9 +145,10 @@ def run_cells(
     began, found, module = time.perf_counter(), {}, _study_module(file)
     described = dataclasses.replace(module.read_study(file), **_given(seed=seed, device=device))
     chosen = [described.cell(name) for name in cells] if cells else described.list_cells()
-    for cell in (bar := tqdm(chosen, unit="cell")):
-        bar.set_description(cell.name)
-        found[cell.name] = module.measure(described, cell, show_progress=len(chosen) == 1).summary
+    with tqdm(chosen, unit="cell") as bar:
+        for cell in bar:
+            bar.set_description(cell.name)
+            found[cell.name] = module.measure(described, cell, show_progress=len(chosen) == 1).summary
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
         facts = {"duration_s": round(time.perf_counter() - began, 3), "peak_memory_bytes": peak_memory()}

@@ -277,7 +277,10 @@ def _process_group(config: Config) -> Iterator[tuple[int, int]]:
             f"training.trainer must be 'closed_form' under torchrun, where only sufficient statistics are summed, "
             f"got {config.training.trainer!r}"
         )
-    backend = "nccl" if _device(config).type == "cuda" else "gloo"
+    backend = "gloo"
+    if _device(config).type == "cuda":
+        backend = "nccl"
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # of the machine's GPUs, each process takes its own
     torch.distributed.init_process_group(backend, timeout=_GROUP_TIMEOUT)
     try:
         yield process_rank()

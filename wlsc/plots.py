@@ -72,9 +72,8 @@ def _styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure
 
 def save(figure: Figure, path: Any) -> None:
     """Write a figure as SVG or PNG, by the suffix of ``path``; the same figure gives the same bytes."""
-    options: Any = {"metadata": {"Date": None}} if str(path).endswith("svg") else {"dpi": 160}
     with mpl.rc_context(_STYLE):
-        figure.savefig(path, bbox_inches="tight", **options)
+        figure.savefig(path, bbox_inches="tight", dpi=160, metadata={"Date": None} if str(path).endswith("svg") else {})
 
 
 def _axes(

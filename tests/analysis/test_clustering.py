@@ -56,6 +56,10 @@ ROUNDED, ROUNDED_BY_ARPACK = 1e-10, 1e-9
 ROUNDED_OVER_GAP = 1e-7
 #: One product of the same numbers.
 ROUNDED_PRODUCT = 1e-12
+#: The same codes, summed in another order.
+ROUNDED_SUM, ROUNDED_SUM_OVER_GAP = 1e-12, 1e-9
+#: Codes of float32, whose results are float32, beside those of float64.
+SINGLE = 2e-6
 
 
 @pytest.mark.equation("eq-walk", "wlsc.analysis.clustering.cluster_codes")
@@ -105,7 +109,7 @@ def test_rows_count_the_same_whatever_their_sum():
     codes = random_codes()
     scaled = codes * np.random.default_rng(1).uniform(0.1, 10, (len(codes), 1))
     for one, other in zip(cluster_codes(codes, 3)[:5], cluster_codes(scaled, 3)[:5], strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-9)
+        np.testing.assert_allclose(one, other, atol=ROUNDED_SUM_OVER_GAP)
 
 
 # clusters
@@ -292,9 +296,9 @@ def test_the_order_of_samples_and_atoms_does_not_matter():
     result, permuted = cluster_codes(codes, 4), cluster_codes(codes[rows][:, columns], 4)
     np.testing.assert_array_equal(permuted.sample_labels, result.sample_labels[rows])
     np.testing.assert_array_equal(permuted.atom_labels, result.atom_labels[columns])
-    np.testing.assert_allclose(permuted.eigenvalues, result.eigenvalues, atol=1e-12)
-    np.testing.assert_allclose(permuted.embedding, result.embedding[rows], atol=1e-9)
-    np.testing.assert_allclose(permuted.atom_embedding, result.atom_embedding[columns], atol=1e-9)
+    np.testing.assert_allclose(permuted.eigenvalues, result.eigenvalues, atol=ROUNDED_SUM)
+    np.testing.assert_allclose(permuted.embedding, result.embedding[rows], atol=ROUNDED_SUM_OVER_GAP)
+    np.testing.assert_allclose(permuted.atom_embedding, result.atom_embedding[columns], atol=ROUNDED_SUM_OVER_GAP)
 
 
 @pytest.mark.parametrize("n_atoms", [20, 200])
@@ -339,7 +343,7 @@ def test_every_kind_of_codes_gives_the_same(convert):
         else:
             assert isinstance(values, np.ndarray)
             assert values.dtype == (given.dtype if "labels" not in name else np.int64)
-        np.testing.assert_allclose(np.asarray(values), reference, atol=2e-6)
+        np.testing.assert_allclose(np.asarray(values), reference, atol=SINGLE)
     assert type(result.predict(given)) is type(result.sample_labels)
     np.testing.assert_array_equal(result.predict(given), expected.sample_labels)
 
@@ -417,14 +421,16 @@ def test_scores_against_all_assignments_and_entropies(n_classes, n_clusters):
         return -sum(share * np.log(share) for share in np.ravel(shares) if share > 0)
 
     rows, columns = entropy(joint.sum(axis=1)), entropy(joint.sum(axis=0))
-    np.testing.assert_allclose(scores.nmi, 2 * (rows + columns - entropy(joint)) / (rows + columns), atol=1e-12)
+    np.testing.assert_allclose(scores.nmi, 2 * (rows + columns - entropy(joint)) / (rows + columns), atol=ROUNDED_SUM)
 
     pairs = [(i, j) for i in range(60) for j in range(i)]
     same_class = np.array([classes[i] == classes[j] for i, j in pairs])
     same_cluster = np.array([clusters[i] == clusters[j] for i, j in pairs])
     chance = same_class.sum() * same_cluster.sum() / len(pairs)
     most = (same_class.sum() + same_cluster.sum()) / 2
-    np.testing.assert_allclose(scores.ari, ((same_class & same_cluster).sum() - chance) / (most - chance), atol=1e-12)
+    np.testing.assert_allclose(
+        scores.ari, ((same_class & same_cluster).sum() - chance) / (most - chance), atol=ROUNDED_SUM
+    )
 
 
 def test_scores_do_not_depend_on_names():

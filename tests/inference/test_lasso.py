@@ -1,8 +1,5 @@
 """Codes of l1 sparse coding against scikit-learn, the KKT conditions and the duality gap, written out here."""
 
-import hashlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +8,6 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Lasso
 
 from tests.inference.degenerate import degenerate_problems
-from wlsc.inference import _active_set, _lasso
 from wlsc.inference._lasso import solve_lasso
 from wlsc.models import SparseCodingAutoencoder
 
@@ -152,10 +148,3 @@ def test_degenerate_problems_reach_the_tolerance(instance, share, nonnegative, d
     # the certificate itself is rounded in float32, as documented
     rounding = 1e-7 * np.abs(codes).sum(axis=1) / lam if dtype == np.float32 else 0
     assert np.all(certificate <= TOLERANCE[dtype] + rounding)
-
-
-def test_kept_machine_code_is_of_the_present_sources():
-    folder = Path(_lasso.__file__).parent
-    sources = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()[:12]
-    for function in (_lasso._solve_samples, _active_set.join):  # numba keeps it by this name
-        assert function.py_func.__qualname__.endswith(f"_{sources}")

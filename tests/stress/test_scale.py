@@ -65,4 +65,5 @@ def test_memory_does_not_grow_with_the_number_of_patches(patches_on_disk, how, r
         beyond[n_patches] = report["beyond"]
     # a random order of five million rows is 40 MB; a copy of the data would be 1.3 GB
     assert beyond[N_PATCHES] < beyond[500_000] + 100e6
-    record_property("measured", [f"bytes for {N_PATCHES:,} patches, {how}", beyond[N_PATCHES]])
+    found = {"n_patches": N_PATCHES, "n_features": N_FEATURES, "bytes": beyond[N_PATCHES]}
+    record_property("measured", [f"streamed by {how}", found])

@@ -229,14 +229,14 @@ def cluster_codes(
 def _read_codes(codes: Any) -> Any:
     """The codes as a float64 CSR array of their own, rows scaled to a sum of 1."""
     from scipy.sparse import csr_array, issparse, vstack
+    from sklearn.preprocessing import normalize
 
     matrix = _to_numpy(_read_matrix("codes", codes))
     if issparse(matrix):
         weights = csr_array(matrix, dtype=np.float64, copy=True)
     else:  # in blocks: SciPy takes several times the memory of the result to compress a dense array
         starts = range(0, max(len(matrix), 1), _ROWS)
-        blocks = [csr_array(matrix[start : start + _ROWS], dtype=np.float64) for start in starts]
-        weights = vstack(blocks, format="csr")
+        weights = vstack([csr_array(matrix[start : start + _ROWS], dtype=np.float64) for start in starts], format="csr")
     weights.sum_duplicates()
     weights.eliminate_zeros()
     n_negative = int(np.count_nonzero(weights.data < 0))
@@ -244,12 +244,12 @@ def _read_codes(codes: Any) -> Any:
         raise ValueError(f"codes must be non-negative, got {n_negative} negative values")
     if not weights.shape[0]:
         raise ValueError(f"codes must hold at least one sample, got shape {weights.shape}")
-    totals = weights.sum(axis=1)
-    n_empty = int(np.count_nonzero(totals == 0))
+    n_empty = int(np.count_nonzero(np.diff(weights.indptr) == 0))
     if n_empty:
-        raise ValueError(f"codes must have a non-zero value in every row, got {n_empty} empty rows of {len(totals)}")
-    weights.data /= np.repeat(totals, np.diff(weights.indptr))
-    return weights
+        raise ValueError(
+            f"codes must have a non-zero value in every row, got {n_empty} empty rows of {weights.shape[0]}"
+        )
+    return normalize(weights, norm="l1", copy=False)
 
 
 def _read_matrix(name: str, values: Any) -> Any:
