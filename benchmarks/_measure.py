@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -93,7 +92,21 @@ def spread(values: Iterable[float]) -> dict[str, float]:
     return {"min": numbers[0], "median": statistics.median(numbers), "max": numbers[-1]}
 
 
-def peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    kilobyte = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte
+def memory_of(call: Callable[[], Any]) -> int | None:
+    """Bytes of resident memory that a call adds at its peak; None where the system cannot forget earlier peaks.
+
+    Linux alone can. Call it once before, if what it compiles or loads is not to count.
+    """
+    forget = Path("/proc/self/clear_refs")
+    if not forget.exists():
+        call()
+        return None
+    forget.write_text("5", encoding="ascii")
+    before = _memory("VmRSS")
+    call()
+    return _memory("VmHWM") - before
+
+
+def _memory(name: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))

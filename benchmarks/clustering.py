@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 import numpy as np
-from _measure import main, measured_in_process, peak_memory, seconds_of, spread
+from _measure import main, measured_in_process, memory_of, seconds_of, spread
 from scipy import sparse
 
 import wlsc
@@ -44,9 +44,8 @@ def planted_codes(seed: int) -> tuple[sparse.csr_array, np.ndarray]:
 def speed(kind: str) -> dict[str, Any]:
     codes, blocks = planted_codes(0)
     given = codes if kind == "csr" else codes.toarray()
-    before = peak_memory()
     seconds = seconds_of(lambda: cluster_codes(given, N_BLOCKS), repeats=5)
-    memory = peak_memory() - before
+    memory = memory_of(lambda: cluster_codes(given, N_BLOCKS))
     accuracy = clustering_scores(blocks, cluster_codes(given, N_BLOCKS).sample_labels).accuracy
     return {"seconds": spread(seconds), "memory_bytes": memory, "accuracy": accuracy}
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _measure import main, measured_in_process, peak_memory, spread
+from _measure import main, measured_in_process, memory_of, spread
 
 import wlsc
 from wlsc.dictionary import initialize_dictionary
@@ -66,15 +66,12 @@ def exact_objective(dictionary: np.ndarray, digits: np.ndarray) -> float:
 def unrolled(seed: int) -> dict[str, Any]:
     digits = load()
     model = started(digits, seed)
-    before = peak_memory()
+    trainer = UnrolledTrainer(model, learning_rate=1e-3, clip_norm=1e-4)
     start = time.perf_counter()
-    train(
-        UnrolledTrainer(model, learning_rate=1e-3, clip_norm=1e-4), digits, 1, UNROLLED_BATCH, seed, show_progress=True
-    )
-    seconds = time.perf_counter() - start
+    memory = memory_of(lambda: train(trainer, digits, 1, UNROLLED_BATCH, seed, show_progress=True))
     return {
-        "seconds": seconds,
-        "memory_bytes": peak_memory() - before,
+        "seconds": time.perf_counter() - start,
+        "memory_bytes": memory,
         "own_objective": own_objective(model, digits),
         "exact_objective": exact_objective(model.dictionary.detach().numpy(), digits),
     }
@@ -90,7 +87,6 @@ def closed_form(seed: int, n_epochs: int = 2) -> dict[str, Any]:
     model = started(digits, seed)
     trainer, stamps, dictionaries = ClosedFormTrainer(model), [], []
     order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(seed))
-    before = peak_memory()
     start, paused = time.perf_counter(), 0.0
     for _ in range(n_epochs):
         for rows in order.split(CLOSED_FORM_BATCH):
@@ -99,11 +95,9 @@ def closed_form(seed: int, n_epochs: int = 2) -> dict[str, Any]:
             stamps.append(pause - start - paused)
             dictionaries.append(model.dictionary.detach().numpy().copy())
             paused += time.perf_counter() - pause
-    memory = peak_memory() - before
     return {
         "seconds": stamps,
         "objectives": [exact_objective(dictionary, digits) for dictionary in dictionaries],
-        "memory_bytes": memory,
     }
 
 
@@ -112,10 +106,10 @@ def one_pass(n_samples: int, n_atoms: int) -> dict[str, Any]:
     digits = np.tile(load(), (2, 1))[:n_samples]
     model = started(digits, 0, n_layers=1, n_atoms=n_atoms)
     train(ClosedFormTrainer(model), digits[:4096], 1, CLOSED_FORM_BATCH, 0)
-    model = started(digits, 0, n_layers=1, n_atoms=n_atoms)
+    trainer = ClosedFormTrainer(started(digits, 0, n_layers=1, n_atoms=n_atoms))
     start = time.perf_counter()
-    train(ClosedFormTrainer(model), digits, 1, CLOSED_FORM_BATCH, 0)
-    return {"seconds": time.perf_counter() - start}
+    memory = memory_of(lambda: train(trainer, digits, 1, CLOSED_FORM_BATCH, 0))
+    return {"seconds": time.perf_counter() - start, "memory_bytes": memory}
 
 
 def among_processes(n_processes: int) -> float:
@@ -214,6 +208,15 @@ def sizes() -> dict[str, dict[str, Any]]:
     }
 
 
+def passes(of: str, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Seconds and memory of one pass, by what it was varied in."""
+    return {
+        f"{what}_of_one_pass_by_{of}": {value: spread([run[key] for run in given]) for value, given in runs.items()}
+        for what, key in (("seconds", "seconds"), ("memory", "memory_bytes"))
+        if all(run[key] is not None for given in runs.values() for run in given)
+    }
+
+
 def measure() -> dict[str, Any]:
     known = sizes()
     paper = unrolled(0)
@@ -222,8 +225,8 @@ def measure() -> dict[str, Any]:
     target = min(paper["own_objective"], paper["exact_objective"])
     times = [time_to(target, run) for run in ours]
     monotone = [all(b <= a for a, b in pairwise(run["objectives"])) for run in ours]
-    samples = {str(n): [one_pass(n, N_ATOMS)["seconds"] for _ in range(3)] for n in PASS_SAMPLES}
-    atoms = {str(m): [one_pass(SAMPLES_OF_ATOMS, m)["seconds"] for _ in range(3)] for m in PASS_ATOMS}
+    samples = {str(n): [one_pass(n, N_ATOMS) for _ in range(3)] for n in PASS_SAMPLES}
+    atoms = {str(m): [one_pass(SAMPLES_OF_ATOMS, m) for _ in range(3)] for m in PASS_ATOMS}
     processes = {str(n): [among_processes(n) for _ in range(3)] for n in (1, 2)}
     l1 = {"closed_form": l1_closed_form(), "scikit_learn": l1_scikit_learn()}
     return {
@@ -234,17 +237,16 @@ def measure() -> dict[str, Any]:
             "seconds_to_target": spread(times),
             "seconds_of_one_pass": spread([run["seconds"][len(run["seconds"]) // 2 - 1] for run in ours]),
             "objective_after_one_pass": spread([run["objectives"][len(run["seconds"]) // 2 - 1] for run in ours]),
-            "memory_bytes": spread([run["memory_bytes"] for run in ours]),
             "objective_never_rose": all(monotone),
             "curve": {name: ours[0][name] for name in ("seconds", "objectives")},
         },
         "target": target,
         "times_sooner": spread([paper["seconds"] / seconds for seconds in times]),
-        "seconds_of_one_pass_by_n_samples": {n: spread(seconds) for n, seconds in samples.items()},
+        **passes("n_samples", samples),
         "seconds_of_one_pass_by_n_processes": {n: spread(seconds) for n, seconds in processes.items()},
         "l1": l1 | known["l1"],
         "pass": known["pass"],
-        "seconds_of_one_pass_by_n_atoms": {m: spread(seconds) for m, seconds in atoms.items()},
+        **passes("n_atoms", atoms),
     }
 
 

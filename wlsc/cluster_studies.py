@@ -10,8 +10,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import resource
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ import numpy as np
 import torch
 
 from wlsc._cells import BaseStudy, load_measurement, match_once, measure_each, read_cells, save_measurement, write_once
+from wlsc._machine import peak_memory
 from wlsc._validation import check_choice
 from wlsc.analysis.clustering import MOST_SPARSE, class_purity, cluster_codes, clustering_scores, nearest_neighbours
 from wlsc.analysis.embedding import embed_tsne
@@ -361,9 +360,9 @@ def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
     samples, classes = _load_samples(study, cell.variation)
     n_clusters = len(np.unique(classes))
     options = _options(study, cell)
-    before, began = _peak_memory(), time.perf_counter()
+    before, began = peak_memory(), time.perf_counter()
     found = _represented(study, cell, options, samples, n_clusters, show_progress)
-    seconds, memory = time.perf_counter() - began, _peak_memory() - before
+    seconds, memory = time.perf_counter() - began, peak_memory() - before
     codes = split_signs(found.codes) if study.methods[cell.method].kind == "sparse_coding" else found.codes
     found = found._replace(codes=_stored(codes))
     rng = np.random.default_rng(cell.seed)
@@ -462,12 +461,6 @@ def _embedded(
         "purity": float(class_purity(embedding, classes, _N_PURITY, queries).mean()),
         "trustworthiness": float(trustworthiness(dense[trusted], embedding[trusted], n_neighbors=_N_PURITY)),
     }
-
-
-def _peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    kilobyte = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte
 
 
 def _save(path: Path, measurement: Measurement) -> None:
