@@ -75,6 +75,16 @@ def test_a_page_is_whole(
     reader.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True, animations="disabled")
 
 
+def test_the_first_page_answers_in_one_screen(browser: Browser, site: str):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{site}start.html", wait_until="networkidle")
+    rows = page.locator("#tab-found tbody tr")
+    assert rows.count() == 8
+    box = rows.last.bounding_box()
+    assert box and box["y"] + box["height"] <= 900
+    page.close()
+
+
 def test_mathematics_is_typeset(browser: Browser, site: str):
     page = browser.new_page()
     page.goto(f"{site}equations.html", wait_until="networkidle")
