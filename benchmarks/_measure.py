@@ -6,6 +6,8 @@ that sleep while they wait. Machines differ and are noisy: quote the ratios of o
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import os
 import platform
@@ -95,12 +97,14 @@ def spread(values: Iterable[float]) -> dict[str, float]:
 def memory_of(call: Callable[[], Any]) -> int | None:
     """Bytes of resident memory that a call adds at its peak; None where the system cannot forget earlier peaks.
 
-    Linux alone can. Call it once before, if what it compiles or loads is not to count.
+    Linux with glibc alone can. Call it once before, if what it compiles or loads is not to count.
     """
-    forget = Path("/proc/self/clear_refs")
-    if not forget.exists():
+    forget, trim = Path("/proc/self/clear_refs"), getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if not forget.exists() or trim is None:
         call()
         return None
+    gc.collect()
+    trim(0)  # what earlier calls have freed would be taken again unseen
     forget.write_text("5", encoding="ascii")
     before = _memory("VmRSS")
     call()
