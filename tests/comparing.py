@@ -12,6 +12,7 @@ from wlsc._printed import MEASURED, measured_keys
 #: All that may differ between two builds of one profile: in which files, and how it is found.
 FIELDS = {
     "run time and memory of a chapter": ("*.html", re.compile(r'<p class="measured">.*?</p>')),
+    "table of what each chapter took": ("*.html", re.compile(r'<table class="table measured">.*?</table>')),
     "commit at the foot of a page": ("*.html", re.compile(r"(?<=· commit )\w+(?:-dirty)?(?= ·)")),
     "values marked as measured, on a page": (
         "*.html",

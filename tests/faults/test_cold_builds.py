@@ -15,6 +15,9 @@ TEXT = f"""
 ```
 
 {"The first words of a page describe it. " * 10}It took [{{glue:text}}`took`]{{.measured}} s on one day.
+
+```{{costs}}
+```
 """
 CELL = """import time
 from IPython.display import Markdown
@@ -48,7 +51,8 @@ def write_build(folder: Path, files: dict[str, str]) -> Path:
 
 
 BUILD = {
-    "html/page.html": '<p class="measured"><strong>Run time</strong> 3 s</p><td>0.25</td> · commit 01ab-dirty · quick',
+    "html/page.html": '<p class="measured"><strong>Run time</strong> 3 s</p><td>0.25</td> · commit 01ab-dirty · quick'
+    '<table class="table measured"><tr><td>0.7</td></tr></table>',
     "html/searchindex.js": 'Search.setIndex({"terms": {"12": [0, 1], "atom": [1, 2], "s": 3}})',
     "html/_static/a.js": "let a = 1;",
     "notebooks/page.ipynb": '{"cells": [{"source": "[1]{.measured} 0.25"}]}',
@@ -61,6 +65,7 @@ BUILD = {
     [
         ("html/page.html", " 3 s<", " 4 min<"),
         ("html/page.html", "01ab-dirty", "23cd"),
+        ("html/page.html", "<td>0.7<", "<td>1.1<"),
         ("html/searchindex.js", '"12": [0, 1]', '"13": 1'),
         ("notebooks/page.ipynb", "[1]", "[2 [1, 3]]"),
     ],
