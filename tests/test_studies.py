@@ -149,6 +149,23 @@ def test_nulls_and_banks_are_measured(study):
     assert math.isnan(ica.summary["activity"])
 
 
+@pytest.mark.parametrize("name", ["wlsc-a5-x1-none-s0", "ica-own-x1-none-s0"])
+def test_the_curve_of_a_unit_has_its_circular_variance(study, name):
+    units = studies.measure(study, study.cell(name)).units
+    units = units[units.live]
+    turns = np.exp(2j * np.pi * np.arange(units.rates.shape[1]) / units.rates.shape[1])  # 180 degrees are a turn
+    expected = 1 - np.abs(units.rates @ turns) / units.rates.sum(axis=1)
+    np.testing.assert_allclose(units.circular_variance, expected, atol=1e-6)  # of rates in float32
+
+
+def test_the_mapped_field_of_a_linear_unit_is_its_filter(study):
+    cell = study.cell("patches-own-x1-none-s0")
+    filters, fields = studies.measure(study, cell).filters, studies.map_fields(study, cell)
+    assert fields.shape == filters.shape
+    cosines = np.sum(filters * fields, 1) / np.linalg.norm(filters, axis=1) / np.linalg.norm(fields, axis=1)
+    assert cosines.min() > 0.9  # what is left is noise of the stimuli
+
+
 def test_a_measurement_is_found_again(study, monkeypatch):
     cell = study.cell("wlsc-a5-x1-none-s1")
     first = studies.measure(study, cell)

@@ -187,8 +187,9 @@ class Measurement:
         "lam", "activity" (on held-out patches), "n_units", "reached", "run" (folder), "duration_s" of its training.
     units
         One row per unit. ``usage``: share of held-out patches whose code uses it; ``live``: it answers a grating;
-        ``circular_variance``, ``bandwidth_deg``, ``orthogonal_ratio``, ``modulation_ratio`` of its response, and
-        ``filter_circular_variance`` of the rectified response of its filter alone.
+        ``rates``: its mean response at every orientation from 0 to below 180 degrees; ``circular_variance``,
+        ``bandwidth_deg``, ``orthogonal_ratio``, ``modulation_ratio`` of its response, and ``filter_circular_variance``
+        of the rectified response of its filter alone.
     fits
         `wlsc.fit_gabors` of each of the cell's fields.
     filters
@@ -238,7 +239,7 @@ def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measuremen
     """
     spec = study.models[cell.model]
     match = _match_of(study, cell, show_progress)
-    config = _configure(study, cell, cell.model if not _is_null(spec) else spec.like or cell.model, match.lam)
+    config = _configured(study, cell, show_progress)
     address = {
         "run": run_address(config),
         "cell": dataclasses.asdict(cell),
@@ -252,6 +253,19 @@ def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measuremen
         _save(path, _measured(study, cell, config, match, show_progress))
 
     return _load(write_once(Path("cells", f"{cell.name}.npz"), address, __name__, write), cell)
+
+
+def map_fields(study: Study, cell: Cell) -> np.ndarray:
+    """Receptive fields of a measured cell's units, mapped with white noise among whitened pixels.
+
+    Returns
+    -------
+    ndarray
+        Shape (n_units, n_pixels).
+    """
+    config = _configured(study, cell, False)
+    _, filters, encode = _trained(study, cell, config, False)
+    return _mapped(encode, _shape(filters), _length(_held_out(study, config)), cell, study.n_noise).numpy()
 
 
 def measure_all(study: Study) -> list[Measurement]:
@@ -296,6 +310,13 @@ def _is_null(spec: ModelSpec) -> bool:
     return spec.kind in ("random_patches", "phase_shuffled")
 
 
+def _configured(study: Study, cell: Cell, show_progress: bool) -> Config:
+    """The configuration of a cell's training; a null has that of the model that it follows."""
+    spec = study.models[cell.model]
+    model = cell.model if not _is_null(spec) else spec.like or cell.model
+    return _configure(study, cell, model, _match_of(study, cell, show_progress).lam)
+
+
 def _configure(study: Study, cell: Cell, model: str, lam: float) -> Config:
     spec = study.models[model]
     shared = study.data.options | study.variations[cell.variation] | {"seed": cell.seed}
@@ -333,20 +354,8 @@ def _held_out(study: Study, config: Config) -> torch.Tensor:
 def _measured(study: Study, cell: Cell, config: Config, match: Match, show_progress: bool) -> Measurement:
     spec = study.models[cell.model]
     held_out = _held_out(study, config)
-    trained: Run | None = None
     activity = math.nan
-    if spec.kind == "random_patches":
-        filters = _random_filters(config)
-        encode = _linear(filters)
-    else:
-        trained = run(config, show_progress)
-        filters = torch.as_tensor(trained.dictionary)
-        if spec.kind == "phase_shuffled":
-            shuffled = phase_shuffled(filters, _shape(filters), torch.Generator().manual_seed(cell.seed))
-            filters = torch.as_tensor(shuffled)
-            encode = _linear(filters)
-        else:
-            encode = _encoder(trained.model())
+    trained, filters, encode = _trained(study, cell, config, show_progress)
     usage = torch.full((len(filters),), math.nan)
     if trained is not None and not _is_null(spec) and not isinstance(trained.model(), FilterBank):
         used = torch.as_tensor(trained.codes(held_out.numpy()) != 0).double()
@@ -366,6 +375,23 @@ def _measured(study: Study, cell: Cell, config: Config, match: Match, show_progr
         _fits(encode, filters, held_out, cell, config, study.n_noise),
         filters.numpy(),
     )
+
+
+def _trained(
+    study: Study, cell: Cell, config: Config, show_progress: bool
+) -> tuple[Run | None, torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
+    """The training of a cell, if there is one, its filters, and what gives the rates of its units."""
+    kind = study.models[cell.model].kind
+    if kind == "random_patches":
+        filters = _random_filters(config)
+        return None, filters, _linear(filters)
+    trained = run(config, show_progress)
+    filters = torch.as_tensor(trained.dictionary)
+    if kind == "phase_shuffled":
+        shuffled = phase_shuffled(filters, _shape(filters), torch.Generator().manual_seed(cell.seed))
+        filters = torch.as_tensor(shuffled)
+        return trained, filters, _linear(filters)
+    return trained, filters, _encoder(trained.model())
 
 
 def _random_filters(config: Config) -> torch.Tensor:
@@ -419,8 +445,10 @@ def _tuning(
         "filter_circular_variance": alone.circular_variance,
         "usage": usage.numpy(),
     }
-    units = np.recarray(len(filters), dtype=[("live", bool), *((name, float) for name in columns)])
+    rates = ("rates", float, measured.rates.shape[1:])
+    units = np.recarray(len(filters), dtype=[("live", bool), rates, *((name, float) for name in columns)])
     units.live = ~measured.dead
+    units.rates = measured.rates
     for name, values in columns.items():
         units[name] = values
     return units
@@ -436,21 +464,30 @@ def _fits(
 ) -> dict[str, np.recarray]:
     shape, length = _shape(filters), _length(patches)
     matrix = torch.as_tensor(whitening_matrix(shape[0], config.data.options.get("cutoff", 0.4))).to(filters)
-    seed = cell.seed + _HELD_OUT
 
     def fields(name: str) -> torch.Tensor:
         if name == "filter":
             return filters
         if name == "filter_in_image":
             return filters @ matrix
-        in_image = name == "mapped_in_image"
-        # white noise is as long as a patch, after the whitening where there is one
-        root = matrix.square().sum().sqrt() if in_image else math.sqrt(filters.shape[1])
-        through = (lambda stimuli: encode(stimuli @ matrix.T)) if in_image else encode
-        mapped = mapped_receptive_fields(through, shape, n_noise, seed, contrast=float(length / root))
-        return torch.as_tensor(mapped.fields)
+        return _mapped(encode, shape, length, cell, n_noise, matrix if name == "mapped_in_image" else None)
 
     return {name: fit_gabors(fields(name).double(), shape) for name in cell.fields}
+
+
+def _mapped(
+    encode: Callable[[torch.Tensor], torch.Tensor],
+    shape: tuple[int, int],
+    length: float,
+    cell: Cell,
+    n_noise: int,
+    whitening: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Fields mapped with white noise that is as long as a patch, after the whitening where there is one."""
+    root = math.sqrt(math.prod(shape)) if whitening is None else float(whitening.square().sum().sqrt())
+    through = encode if whitening is None else lambda stimuli: encode(stimuli @ whitening.T)
+    mapped = mapped_receptive_fields(through, shape, n_noise, cell.seed + _HELD_OUT, contrast=length / root)
+    return torch.as_tensor(mapped.fields)
 
 
 def _save(path: Path, measurement: Measurement) -> None:
