@@ -33,6 +33,9 @@ from wlsc._study_kinds import study_module
 
 shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')  # commands of this environment come first
 
+KNOWN = ("profile", "device", "seed", "pdf")
+if unknown := sorted(set(config) - set(KNOWN)):
+    raise WorkflowError(f"SETTINGS must be among {', '.join(KNOWN)}, got {', '.join(unknown)}")
 PROFILE = config.get("profile", "quick")
 OUT = f"_build/{PROFILE}"
 

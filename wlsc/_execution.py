@@ -18,7 +18,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from wlsc._files import locked, write_text
 from wlsc._machine import peak_memory, processor_name, source_commit
@@ -111,7 +111,7 @@ def _run(
                 cwd=source.parent,
                 progress_bar={"desc": source.stem},
                 stdout_file=_Meter(),
-                stderr_file=sys.stderr,
+                stderr_file=_Meter(sys.stderr),
                 start_timeout=START_TIMEOUT,
                 execution_timeout=cell_timeout,
                 # Sockets in a folder that only this run sees: no open port, and none that two kernels could take.
@@ -140,9 +140,10 @@ class _Flood(Exception):
 
 
 class _Meter:
-    """Takes what a notebook prints, as far as a page can show it."""
+    """Takes what a notebook prints to one of its streams, as far as a page can show it, and hands it on."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
         self._n_printed = 0
 
     def write(self, text: str) -> None:
@@ -150,9 +151,13 @@ class _Meter:
         self._n_printed += len(text)
         if self._n_printed > MOST_PRINTED:
             raise _Flood
+        if self._stream:
+            self._stream.write(text)
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Let nothing wait."""
+        if self._stream:
+            self._stream.flush()
 
 
 @contextmanager

@@ -285,7 +285,7 @@ def _process_group(config: Config) -> Iterator[tuple[int, int]]:
     try:
         yield process_rank()
     except RuntimeError as error:
-        if isinstance(error, ConvergenceError):
+        if isinstance(error, (ConvergenceError, torch.OutOfMemoryError)):
             raise
         raise TrainingInterrupted(
             f"one of {n_processes} processes stopped answering; the same command resumes from the last checkpoint "

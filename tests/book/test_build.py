@@ -75,6 +75,13 @@ def planned(folder: Path) -> set[str]:
     return {f"{rule} {name[1]}" if name else rule for (rule, _), name in zip(jobs, names, strict=True)} - {"book"}
 
 
+def test_an_unknown_setting_is_refused():
+    command = [str(Path(sys.executable).with_name("snakemake")), "--dry-run", "--nolock", "--config", "sede=1"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "SETTINGS must be among profile, device, seed, pdf, got sede" in done.stderr
+
+
 def append(path: Path, text: str) -> None:
     path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
 

@@ -8,12 +8,14 @@ from tests.book.test_execution import read_outputs, run_execute, write_notebook
 from tests.faults.tiny_book import make_book, plant, said, write_page
 from wlsc._execution import MOST_PRINTED
 
-MEGABYTES = "line = 'x' * 99 + '\\n'\nfor _ in range({n}):\n    print(line * 10_000, end='')"
+MEGABYTES = "line = 'x' * 99 + '\\n'\nfor _ in range({n}):\n    print(line * 10_000, end=''{where})"
 
 
 @pytest.mark.tried("faults")
-def test_a_notebook_that_prints_100_megabytes_stops_with_its_cell(tmp_path):
-    source = write_notebook(tmp_path, "print('before')", MEGABYTES.format(n=100), "open('after', 'w')")
+@pytest.mark.parametrize("where", ["", ", file=sys.stderr"])
+def test_a_notebook_that_prints_100_megabytes_stops_with_its_cell(tmp_path, where):
+    flood = MEGABYTES.format(n=100, where=where)
+    source = write_notebook(tmp_path, "import sys; print('before')", flood, "open('after', 'w')")
     done = run_execute(source)
     partial = tmp_path / "out" / "logs" / "page.ipynb"
     assert done.returncode == 1
@@ -27,7 +29,7 @@ def test_a_notebook_that_prints_100_megabytes_stops_with_its_cell(tmp_path):
 
 
 def test_what_a_page_can_show_is_shown(tmp_path):
-    source = write_notebook(tmp_path, MEGABYTES.format(n=5))
+    source = write_notebook(tmp_path, MEGABYTES.format(n=5, where=""))
     assert run_execute(source).returncode == 0
     assert (tmp_path / "out" / "notebooks" / "page.ipynb").stat().st_size > 5_000_000
 

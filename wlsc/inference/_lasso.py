@@ -6,8 +6,7 @@ next, always downhill: atoms whose correlation c = b − Gx with the residual ex
 that would change a sign stops where the first code is zero, and its atom leaves [1]_ [2]_. An atom that is a
 combination of those in use takes the place of one of them, along the line on which Ax stays as it is.
 
-The faces are those of `wlsc.inference._active_set`, with G in the place of H and s in the place of 1. numba's cache on
-disk watches this file alone: whoever changes a function that is imported from there clears the cache.
+The faces are those of `wlsc.inference._active_set`, with G in the place of H and s in the place of 1.
 
 References
 ----------
