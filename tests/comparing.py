@@ -20,9 +20,9 @@ FIELDS = {
     ),
     "values marked as measured, in a notebook": ("*.ipynb", MEASURED),
     "values marked as measured, in the file of a table": ("*.csv", MEASURED),
-    "numbers in the index of the search, and the units of times": (
+    "numbers and dates in the index of the search, and the units of times": (
         "searchindex.js",
-        re.compile(r'(?<=[{ ])"(?:\d+|s|min)": (?:\d+|\[[\d, ]*\])(?:, )?'),
+        re.compile(r'(?<=[{ ])"(?:\d+(?:t\d+)?|s|min)": (?:\d+|\[[\d, ]*\])(?:, )?'),
     ),
 }
 

@@ -42,6 +42,9 @@ CLASS_COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C6D1F", "#5B3F8C", "#999999", "#3D3D3D",
 )  # fmt: skip
 
+#: Least weight of an edge that is drawn.
+_DRAWN = 1e-6
+
 #: So many places along an axis each get a tick of their own.
 _FEW_PLACES = 6
 
@@ -139,6 +142,18 @@ def bipartite_graphs(
     return figure
 
 
+def columns_of_graphs(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What `bipartite_graphs` draws, as columns: where samples and atoms lie, and which edges have which weight."""
+    columns = {}
+    for title, (samples, atoms, codes) in panels.items():
+        for name, points in (("sample", samples), ("atom", atoms)):
+            columns |= {f"{title}, {name}: feature {axis + 1}": points[:, axis] for axis in (0, 1)}
+        rows, used = np.nonzero(codes > _DRAWN)
+        columns |= {f"{title}, edge: {name}": values for name, values in (("sample", rows), ("atom", used))}
+        columns[f"{title}, edge: weight"] = codes[rows, used]
+    return columns
+
+
 @_styled
 def from_data_to_codes(samples: np.ndarray, atoms: np.ndarray, codes: np.ndarray) -> Figure:
     """Draw samples (n, 2), the graph of codes (n, m) between them and atoms (m, 2), and the codes as a matrix."""
@@ -156,7 +171,7 @@ def from_data_to_codes(samples: np.ndarray, atoms: np.ndarray, codes: np.ndarray
 
 
 def _draw_graph(axis: Axes, samples: np.ndarray, atoms: np.ndarray, codes: np.ndarray) -> None:
-    rows, columns = np.nonzero(codes > 1e-6)
+    rows, columns = np.nonzero(codes > _DRAWN)
     edges = np.stack([samples[rows], atoms[columns]], axis=1)
     widths = 1.8 * codes[rows, columns]
     axis.add_collection(LineCollection(list(edges), linewidths=widths, colors="#6B6B6B", zorder=1))

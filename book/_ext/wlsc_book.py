@@ -86,7 +86,8 @@ def format_costs(found: list[Cost]) -> str:
     """Return a table with one row per chapter."""
     rows = [(cost.notebook, cost.n_jobs, f"{60 * cost.hours:.1f}", cost.device) for cost in found]
     head = "".join(f'<th scope="col">{name}</th>' for name in ("chapter", "jobs", "device-minutes", "device"))
-    body = "".join(f"<tr>{''.join(f'<td>{escape(str(value))}</td>' for value in row)}</tr>" for row in rows)
+    # spaces between the cells, or the index of the search takes a row for one word
+    body = "".join(f"<tr>{' '.join(f'<td>{escape(str(value))}</td>' for value in row)}</tr> " for row in rows)
     return f'<table class="table measured"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 

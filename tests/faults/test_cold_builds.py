@@ -53,7 +53,7 @@ def write_build(folder: Path, files: dict[str, str]) -> Path:
 BUILD = {
     "html/page.html": '<p class="measured"><strong>Run time</strong> 3 s</p><td>0.25</td> · commit 01ab-dirty · quick'
     '<table class="table measured"><tr><td>0.7</td></tr></table>',
-    "html/searchindex.js": 'Search.setIndex({"terms": {"12": [0, 1], "atom": [1, 2], "s": 3}})',
+    "html/searchindex.js": 'Search.setIndex({"terms": {"12": [0, 1], "22t01": 6, "atom": [1, 2], "s": 3}})',
     "html/_static/a.js": "let a = 1;",
     "notebooks/page.ipynb": '{"cells": [{"source": "[1]{.measured} 0.25"}]}',
     "figures/fig.csv": "x\n0.25\n",
@@ -67,6 +67,7 @@ BUILD = {
         ("html/page.html", "01ab-dirty", "23cd"),
         ("html/page.html", "<td>0.7<", "<td>1.1<"),
         ("html/searchindex.js", '"12": [0, 1]', '"13": 1'),
+        ("html/searchindex.js", '"22t01"', '"23t23"'),
         ("notebooks/page.ipynb", "[1]", "[2 [1, 3]]"),
     ],
 )
