@@ -144,7 +144,7 @@ def bipartite_graphs(
 
 def columns_of_graphs(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
     """What `bipartite_graphs` draws, as columns: where samples and atoms lie, and which edges have which weight."""
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for title, (samples, atoms, codes) in panels.items():
         for name, points in (("sample", samples), ("atom", atoms)):
             columns |= {f"{title}, {name}: feature {axis + 1}": points[:, axis] for axis in (0, 1)}
