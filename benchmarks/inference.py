@@ -1,4 +1,4 @@
-"""How fast are exact codes on the CPU, against the unrolled encoder, SPAMS, and the matrix product they all need?
+"""How fast are exact codes on the CPU, against the unrolled encoder and the matrix product they all need?
 
     python benchmarks/inference.py
 
@@ -9,7 +9,6 @@ float32, 30 layers.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Any
 
@@ -36,9 +35,6 @@ PROBLEMS = {
 }
 N_LAYERS = 30
 REPEATS = 7
-
-#: Gap in float64 at which the objective agrees with that of SPAMS to several digits. The default is looser.
-TIGHT = 1e-8
 
 
 @cache
@@ -109,40 +105,6 @@ def unrolled(name: str) -> dict[str, Any]:
 
 
 @measured_in_process
-def exact_in_float64(name: str) -> dict[str, Any]:
-    """What SPAMS is compared with: codes in float64 that are as near to the optimum as its own."""
-    patches, dictionary, lam = problem(name)
-    double, atoms = patches.double(), dictionary.double()
-    codes = infer_codes(double, atoms, lam, tol=TIGHT)
-    return {
-        "seconds": seconds_of(lambda: infer_codes(double, atoms, lam, tol=TIGHT), REPEATS),
-        "objective": float(wlsc.objective(double, atoms, codes, lam)),
-    }
-
-
-@measured_in_process
-def spams(name: str) -> dict[str, Any]:
-    """SPAMS' decompSimplex, C++: the same problem at λ = 0, in float64; in float32 its codes leave the simplex."""
-    import spams as package
-
-    patches, dictionary, lam = problem(name)
-    options = {"computeXtX": True, "numThreads": torch.get_num_threads()}
-
-    def solve(some: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        columns, atoms = (np.asfortranarray(values.to(dtype).numpy().T) for values in (some, dictionary))
-        return torch.as_tensor(package.decompSimplex(columns, atoms, **options).toarray().T)
-
-    columns, atoms = (np.asfortranarray(values.double().numpy().T) for values in (patches, dictionary))
-    deviation = float((solve(patches[:64], torch.float32).double().sum(1) - 1).abs().max())
-    value = wlsc.objective(patches.double(), dictionary.double(), solve(patches, torch.float64), lam)
-    return {
-        "seconds": seconds_of(lambda: package.decompSimplex(columns, atoms, **options), 3),
-        "objective": float(value),
-        "float32_largest_deviation_of_sum": deviation if math.isfinite(deviation) else None,
-    }
-
-
-@measured_in_process
 def lasso_scikit_learn(n_samples: int) -> dict[str, Any]:
     """scikit-learn's sparse_encode on its own problem, the Lasso, at the same patches and about the same activity."""
     from sklearn.decomposition import sparse_encode
@@ -189,8 +151,6 @@ def measure() -> dict[str, Any]:
         peers = {"exact": exact(name), "unrolled": unrolled(name)}
         if kind == "patches":
             peers["solver_alone"] = solver_alone(name)
-        if lam == 0:
-            peers |= {"exact_in_float64": exact_in_float64(name), "spams": spams(name)}
         shape = {"n_samples": n_samples, "n_features": 784 if kind == "digits" else 144, "n_atoms": n_atoms, "lam": lam}
         problems[name] = shape | summarise(peers)
     default = {"n_samples": 8192, "n_features": 144, "n_atoms": 512, "lam": 0.1}
@@ -222,10 +182,6 @@ def summarise(peers: dict[str, dict[str, Any]]) -> dict[str, Any]:
     time = summary["exact"]["seconds"]["median"]
     summary["unrolled_over_exact"] = summary["unrolled"]["seconds"]["median"] / time
     summary["exact_over_product"] = time / summary["exact"]["seconds_product"]["median"]
-    if "spams" in summary:
-        ours = summary["exact_in_float64"]
-        summary["spams_over_exact"] = summary["spams"]["seconds"]["median"] / ours["seconds"]["median"]
-        summary["excess_over_spams"] = ours["objective"] / summary["spams"]["objective"] - 1
     return summary
 
 
