@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.conftest import PAGES
+from tests.conftest import NOTEBOOKS, PAGES
 
 WIDTHS = {"desktop": 1280, "phone": 390}
 
@@ -83,6 +83,17 @@ def test_the_first_page_answers_in_one_screen(browser: Browser, site: str):
     box = rows.last.bounding_box()
     assert box and box["y"] + box["height"] <= 900
     page.close()
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_words_in_drawings_are_large_enough_for_a_phone(browser: Browser, site: str, name: str):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(f"{site}{name}.html", wait_until="networkidle")
+    drawings = page.locator("figure img[src$='.svg']").evaluate_all(
+        "images => images.map((image) => image.getBoundingClientRect().width / image.naturalWidth)"
+    )
+    page.close()
+    assert all(share * 9 * 96 / 72 >= 9 for share in drawings), "the smallest words have 9 points"
 
 
 def test_mathematics_is_typeset(browser: Browser, site: str):
