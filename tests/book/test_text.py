@@ -80,6 +80,24 @@ def test_every_figure_is_captioned_and_has_a_text_for_those_who_cannot_see_it(ch
         assert caption, path
 
 
+PARTS = ("{measured}", "**What this chapter asks.**", "**What it needs:**", "## What was found", "**To try:**", "{margin}")
+
+
+@pytest.mark.parametrize("chapter", [name for name in NOTEBOOKS if name != "start"])
+def test_every_chapter_has_its_parts_in_order(chapter):
+    text = (BOOK / f"{chapter}.md").read_text(encoding="utf-8")
+    assert [part for part in PARTS if part not in text] == []
+    assert text.index(PARTS[1]) < text.index("\n## ") < text.index("## What was found")
+    exercises = len(re.findall(r"\{admonition\} Exercise \d", text))
+    assert exercises >= 2
+    assert text.count("hide-cell") >= exercises, "a solution each, that runs"
+
+
+@pytest.mark.parametrize("chapter", NOTEBOOKS)
+def test_every_chapter_leads_to_the_glossary(chapter):
+    assert "{term}`" in (BOOK / f"{chapter}.md").read_text(encoding="utf-8")
+
+
 def test_a_table_of_contents_is_read_in_order(tmp_path):
     toc = tmp_path / "_toc.yml"
     toc.write_text(

@@ -95,6 +95,7 @@ def measure_page(browser: Browser, site: str, name: str) -> int:
 
 def test_nothing_of_plotly_is_in_the_site(html: Path):
     assert not [path for path in html.rglob("*") if "plotly" in path.name.lower()]
+    assert not [path for path in html.glob("*.html") if "plotly" in path.read_text(encoding="utf-8").lower()]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -144,6 +145,9 @@ def test_the_index_of_figures_has_all_of_them(html: Path, built_book: Path):
         if "{figure} figures/" in page or "{saved-table}" in page:
             assert report["configuration"] in text
             assert report["command"] in text
+            assert f"seed {report['seed']}, {report['device']}" in text
+            assert report["finished"][:16] in text
+            assert all(sha256[:12] in text for sha256 in report["data"].values())
         for line in page.splitlines():
             if line.startswith("```{saved-table} "):
                 assert f'{chapter}.html#tab-{line.split()[1]}"' in html_text
