@@ -5,10 +5,12 @@
 
 PYTHON ?= python3
 CORES ?= all
+# Megabytes that cells of studies may take together, side by side.
+MEMORY ?= 8000
 WORKERS ?= 2
 PROFILE ?= quick
 BIN := .venv/bin
-SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --nolock --rerun-incomplete --keep-going --quiet rules host reason --config
+SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY) --nolock --rerun-incomplete --keep-going --quiet rules host reason --config
 
 # OpenMP threads of torch, numba and BLAS must not spin while others work.
 export OMP_WAIT_POLICY := PASSIVE

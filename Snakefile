@@ -61,7 +61,7 @@ SWEEPS = [
 ]
 
 #: Memory (MB) and time (minutes) of a job, where a study does not say what its cells may take.
-ALLOWANCE = {"mem_mb": 8000, "runtime": 720}
+ALLOWANCE = {"mem_mb": 4000, "runtime": 720}
 
 #: The exact versions decide numbers: a new environment runs everything again.
 ENVIRONMENT = "constraints.txt"
