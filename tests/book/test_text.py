@@ -80,7 +80,14 @@ def test_every_figure_is_captioned_and_has_a_text_for_those_who_cannot_see_it(ch
         assert caption, path
 
 
-PARTS = ("{measured}", "**What this chapter asks.**", "**What it needs:**", "## What was found", "**To try:**", "{margin}")
+PARTS = (
+    "{measured}",
+    "**What this chapter asks.**",
+    "**What it needs:**",
+    "## What was found",
+    "**To try:**",
+    "{margin}",
+)
 
 
 @pytest.mark.parametrize("chapter", [name for name in NOTEBOOKS if name != "start"])

@@ -99,7 +99,8 @@ def test_a_page_tells_what_it_was_made_with(html, built_book, profile, page):
     chapter = page if page in NOTEBOOKS else PAGES[0]
     report = json.loads((built_book / "reports" / f"{chapter}.json").read_text())
     text = (html / f"{page}.html").read_text(encoding="utf-8")
-    assert f"wlsc {__version__} · commit {report['commit'][:12]} · {profile} profile, {report['device']}, seed {report['seed']}" in text
+    settings = f"{profile} profile, {report['device']}, seed {report['seed']}"
+    assert f"wlsc {__version__} · commit {report['commit'][:12]} · {settings}" in text
     assert ("<strong>Run time</strong>" in text) == (page in NOTEBOOKS)
 
 
