@@ -110,6 +110,8 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         ----------
         X : array-like
             Samples, shape (n_samples, n_features), float32 or float64; memory-mapped arrays are read batch by batch.
+            Beside one batch, memory holds the sparse codes of all samples, from which the next epoch starts; with
+            ``n_epochs=1``, as in `fit_batches`, it holds none.
         y : None
             Ignored.
 

@@ -45,6 +45,18 @@ def test_certificate(dtype, tol, lam):
     assert info.residuals.max() <= tol
 
 
+@pytest.mark.parametrize("n_samples", [1, 3, 200])
+def test_supports_of_many_atoms(n_samples):
+    rng = np.random.default_rng(11)
+    dictionary = rng.normal(size=(60, 80))  # independent atoms: what they are mixed with comes back
+    expected = np.zeros((n_samples, 60))
+    for code in expected:
+        code[rng.permutation(60)[:45]] = rng.dirichlet(np.full(45, 5.0))
+    codes = wlsc.infer_codes(expected @ dictionary, dictionary, 0.0, tol=TIGHT)
+    assert (codes > 1e-6).sum(axis=1).min() > 40
+    np.testing.assert_allclose(codes, expected, atol=1e-5)  # the root of the gap
+
+
 def test_large_penalty_is_the_nearest_atom():
     patches, dictionary = problem(2)
     nearest = np.eye(len(dictionary))[cdist(patches, dictionary).argmin(axis=1)]
