@@ -156,6 +156,7 @@ def test_a_wrong_configuration_is_refused_in_one_sentence_and_leaves_nothing(
     assert len(message.splitlines()) == 1
     assert call("runs", "list")[1] == ""
     assert not (folders / "record.json").exists()
+    assert [path for path in folders.rglob("*") if path.is_file() and path != configuration] == []
 
 
 def test_a_missing_configuration_is_named(call, folders):

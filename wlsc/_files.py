@@ -94,6 +94,11 @@ def remove_unfinished(folder: Path) -> None:
         leftover.unlink()
 
 
+def lock_of(path: Path) -> Path:
+    """File that `locked` holds; it stays when it is let go."""
+    return path.with_name(f".{path.name}.lock")
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Keep other processes that want to make ``path`` waiting.
@@ -102,7 +107,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     from filelock import FileLock
 
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    lock = FileLock(lock_of(path))
     try:
         lock.acquire()
     except OSError as error:

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import torch.distributed
 
-from wlsc._files import load_tensors, locked, remove_unfinished, runs_folder, save_tensors, write_text
+from wlsc._files import load_tensors, lock_of, locked, remove_unfinished, runs_folder, save_tensors, write_text
 from wlsc._machine import source_commit
 from wlsc._sources import source_hashes
 from wlsc._tables import from_table, read_toml, suggestion
@@ -257,11 +257,16 @@ def run(config: Config, show_progress: bool = False) -> Run:
     address = run_address(config)
     folder = runs_folder() / f"{config.name}-{digest(address)[:16]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _process_group(config) as (rank, _), locked(folder) if rank == 0 else nullcontext():
-        finished = _agreed((folder / "provenance.json").exists())
-        if not finished:
-            _train(config, address, folder, show_progress)
-        _agreed(True)  # nobody leaves, and nobody reads, before the first process has written everything
+    try:
+        with _process_group(config) as (rank, _), locked(folder) if rank == 0 else nullcontext():
+            finished = _agreed((folder / "provenance.json").exists())
+            if not finished:
+                _train(config, address, folder, show_progress)
+            _agreed(True)  # nobody leaves, and nobody reads, before the first process has written everything
+    except ValueError:  # whoever waits for the same training is refused as well
+        if not folder.exists():
+            lock_of(folder).unlink(missing_ok=True)
+        raise
     return load_run(folder)
 
 
