@@ -234,6 +234,18 @@ def test_a_sweep_says_what_is_missing(call, folders):
     assert "1 of 1 cells are finished" in said
 
 
+def test_what_is_found_keeps_the_cost_of_measuring_it(call, folders, configuration):
+    sweep = folders / "sweep.toml"
+    sweep.write_text(SWEEP.replace("5, 5000", "5"))
+    for command in (("study", "run", sweep), ("train", configuration)):
+        records = [folders / f"{index}.json" for index in range(2)]
+        for record in records:
+            assert call(*command, "--record", record)[0] == 0
+        first, again = (json.loads(record.read_text()) for record in records)
+        assert first["duration_s"] > 0 and first["peak_memory_bytes"] > 2**26
+        assert again == first  # a clock that had run again would differ
+
+
 def test_costs_of_a_build_are_told_and_kept(call, folders):
     (folders / "reports").mkdir()
     report = {"notebook": "speed", "device": "cpu", "duration_s": 1800.0, "training_s": {"s": 1800.0}}

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 
 from wlsc._files import locked, replaced, runs_folder, write_text
+from wlsc._machine import cost_since
 from wlsc._sources import source_hashes
 from wlsc._tables import from_table, read_toml
 from wlsc._validation import check_choice, check_file_name
@@ -159,10 +160,11 @@ def match_once(path: Path, address: Mapping[str, Any], module: str, search: Call
     return Match(**match | {"trials": [tuple(trial) for trial in match["trials"]]})
 
 
-def save_measurement(path: Path, summary: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write what was measured of a cell to one file, in one step."""
+def save_measurement(path: Path, summary: Mapping[str, Any], arrays: Mapping[str, np.ndarray], began: float) -> None:
+    """Write what was measured of a cell to one file, in one step, and with it "cost", what it took since ``began``."""
+    told = np.array(json.dumps({**summary, "cost": cost_since(began)}))
     with replaced(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, summary=np.array(json.dumps(summary)), **arrays)
+        np.savez_compressed(file, allow_pickle=False, summary=told, **arrays)
 
 
 def load_measurement(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -6,7 +6,9 @@ import platform
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 
 def processor_name() -> str:
@@ -28,6 +30,11 @@ def source_commit(folder: Path) -> str:
 
 
 def peak_memory() -> int:
-    """Largest resident memory of this process, or of one that it has waited for, so far, in bytes."""
+    """Largest resident memory of this process so far and of the largest that it has waited for, together, in bytes."""
     kilobyte = 1 if sys.platform == "darwin" else 1024  # the unit differs between the systems
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * kilobyte
+    return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * kilobyte
+
+
+def cost_since(began: float) -> dict[str, Any]:
+    """What is spent since ``began``, a time of `time.perf_counter`: "duration_s", and "peak_memory_bytes" so far."""
+    return {"duration_s": round(time.perf_counter() - began, 3), "peak_memory_bytes": peak_memory()}

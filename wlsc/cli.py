@@ -90,7 +90,6 @@ def train(
 ) -> None:
     """Train what a configuration says, or find the finished run; print its folder."""
     from wlsc._files import write_text
-    from wlsc._machine import peak_memory
     from wlsc.experiments import read_config
     from wlsc.experiments import run as run_experiment
 
@@ -98,8 +97,8 @@ def train(
     run = run_experiment(config, show_progress=True)
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"run": run.path.name, "duration_s": run.provenance["duration_s"], "peak_memory_bytes": peak_memory()}
-        write_text(record, json.dumps(facts | {"data": run.provenance["address"]["data"]}) + "\n")
+        facts = {"run": run.path.name, **run.cost, "data": run.provenance["address"]["data"]}
+        write_text(record, json.dumps(facts) + "\n")
     typer.echo(run.path)
 
 
@@ -134,15 +133,12 @@ def run_cells(
     record: Annotated[Path | None, typer.Option(help="JSON file to say in what each cell found.")] = None,
 ) -> None:
     """Match, train and measure cells of a study, or find what was measured."""
-    import time
-
     from tqdm import tqdm
 
     from wlsc._files import write_text
-    from wlsc._machine import peak_memory
     from wlsc.experiments import surroundings
 
-    began, found, module = time.perf_counter(), {}, _study_module(file)
+    found, module = {}, _study_module(file)
     described = dataclasses.replace(module.read_study(file), **_given(seed=seed, device=device))
     chosen = [described.cell(name) for name in cells] if cells else described.list_cells()
     with tqdm(chosen, unit="cell") as bar:
@@ -151,7 +147,11 @@ def run_cells(
             found[cell.name] = module.measure(described, cell, show_progress=len(chosen) == 1).summary
     if record:
         record.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"duration_s": round(time.perf_counter() - began, 3), "peak_memory_bytes": peak_memory()}
+        costs = [summary["cost"] for summary in found.values()]  # of measuring, also of what was found
+        facts = {
+            "duration_s": round(sum(cost["duration_s"] for cost in costs), 3),
+            "peak_memory_bytes": max(cost["peak_memory_bytes"] for cost in costs),
+        }
         inputs = {"data": surroundings(described.data)["data"]}
         write_text(record, json.dumps(facts | inputs | {"cells": found}) + "\n")
 

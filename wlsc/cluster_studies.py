@@ -172,7 +172,8 @@ class Measurement:
         and encoding), "memory_bytes" (peak of the process beyond the data), "purity", "vote" (accuracy of the nearest
         neighbours), "probe" (accuracy of a ridge classifier on the other half of the digits), "clusters": for each way
         of clustering "accuracy", "nmi", "ari", "seconds", and the same of the half that labels may choose on
-        ("chosen_on") and of the other ("scored_on"), and what is known of "embedding".
+        ("chosen_on") and of the other ("scored_on"), and what is known of "embedding"; "cost" of the whole cell when it
+        was measured: "duration_s", "peak_memory_bytes".
     labels
         Cluster of each sample for each way of clustering, shape (n_samples,).
     embedding
@@ -210,10 +211,11 @@ def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measuremen
 
     Two processes that ask for one cell at one time compute it once.
     """
+    began = time.perf_counter()
     address = _conditions(study, cell) | {"cell": dataclasses.asdict(cell), "n_queries": study.n_queries}
 
     def write(path: Path) -> None:
-        _save(path, _measured(study, cell, show_progress))
+        _save(path, _measured(study, cell, show_progress), began)
 
     return _load(write_once(Path("cells", f"{cell.name}.npz"), address, __name__, write), cell)
 
@@ -397,12 +399,12 @@ def _vote(votes: np.ndarray, own: np.ndarray) -> float:
 
 
 def _probe(codes: Any, classes: np.ndarray, halves: list[np.ndarray]) -> float:
+    from scipy.sparse import issparse
     from sklearn.linear_model import RidgeClassifier
 
     given, asked = halves
-    return float(
-        RidgeClassifier(solver="sparse_cg").fit(codes[given], classes[given]).score(codes[asked], classes[asked])
-    )
+    classifier = RidgeClassifier(solver="sparse_cg" if issparse(codes) else "cholesky")  # each where it is the faster
+    return float(classifier.fit(codes[given], classes[given]).score(codes[asked], classes[asked]))
 
 
 def _clusterings(
@@ -463,11 +465,11 @@ def _embedded(
     }
 
 
-def _save(path: Path, measurement: Measurement) -> None:
+def _save(path: Path, measurement: Measurement, began: float) -> None:
     arrays = {f"labels_{name}": labels for name, labels in measurement.labels.items()}
     if measurement.embedding is not None:
         arrays["embedding"] = measurement.embedding
-    save_measurement(path, measurement.summary, arrays)
+    save_measurement(path, measurement.summary, arrays, began)
 
 
 def _load(path: Path, cell: Cell) -> Measurement:

@@ -28,7 +28,7 @@ import torch
 import torch.distributed
 
 from wlsc._files import load_tensors, lock_of, locked, remove_unfinished, runs_folder, save_tensors, write_text
-from wlsc._machine import source_commit
+from wlsc._machine import cost_since, source_commit
 from wlsc._sources import source_hashes
 from wlsc._tables import from_table, read_toml, suggestion
 from wlsc._validation import check_choice, check_count, check_file_name
@@ -173,7 +173,7 @@ class Run:
     history
         Objective and activity after every epoch.
     provenance
-        Versions, commit, device, data and source hashes, date and duration.
+        Versions, commit, device, data and source hashes, date, duration and memory.
     """
 
     config: Config
@@ -181,6 +181,11 @@ class Run:
     dictionary: np.ndarray
     history: dict[str, list[float]]
     provenance: dict[str, Any]
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """What the training took, interrupted attempts included: "duration_s", "peak_memory_bytes" of the last one."""
+        return {key: self.provenance[key] for key in ("duration_s", "peak_memory_bytes")}
 
     def model(self) -> UnrolledAutoencoder | FilterBank:
         """Load the trained model, on the CPU."""
@@ -451,7 +456,7 @@ def _train(config: Config, address: Mapping[str, Any], folder: Path, show_progre
         "address": address,
         "commit": source_commit(Path(__file__).parent),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "duration_s": round(seconds_before + time.perf_counter() - began, 3),
+        **cost_since(began - seconds_before),
         "device": str(_device(config)),
     }
     write_text(folder / "provenance.json", json.dumps(provenance, indent=1))

@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -184,7 +185,8 @@ class Measurement:
     cell
         The cell.
     summary
-        "lam", "activity" (on held-out patches), "n_units", "reached", "run" (folder), "duration_s" of its training.
+        "lam", "activity" (on held-out patches), "n_units", "reached", "run" (folder), and "cost" of the whole
+        cell, when it was measured: "duration_s", "peak_memory_bytes".
     units
         One row per unit. ``usage``: share of held-out patches whose code uses it; ``live``: it answers a grating;
         ``rates``: its mean response at every orientation from 0 to below 180 degrees; ``circular_variance``,
@@ -237,9 +239,10 @@ def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measuremen
     show_progress
         Show a bar for each training.
     """
+    began = time.perf_counter()
     spec = study.models[cell.model]
     match = _match_of(study, cell, show_progress)
-    config = _configured(study, cell, show_progress)
+    config = _configured(study, cell, match)
     address = {
         "run": run_address(config),
         "cell": dataclasses.asdict(cell),
@@ -250,7 +253,7 @@ def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measuremen
     }
 
     def write(path: Path) -> None:
-        _save(path, _measured(study, cell, config, match, show_progress))
+        _save(path, _measured(study, cell, config, match, show_progress), began)
 
     return _load(write_once(Path("cells", f"{cell.name}.npz"), address, __name__, write), cell)
 
@@ -263,7 +266,7 @@ def map_fields(study: Study, cell: Cell) -> np.ndarray:
     ndarray
         Shape (n_units, n_pixels).
     """
-    config = _configured(study, cell, False)
+    config = _configured(study, cell, _match_of(study, cell, False))
     _, filters, encode = _trained(study, cell, config, False)
     return _mapped(encode, _shape(filters), _length(_held_out(study, config)), cell, study.n_noise).numpy()
 
@@ -310,11 +313,11 @@ def _is_null(spec: ModelSpec) -> bool:
     return spec.kind in ("random_patches", "phase_shuffled")
 
 
-def _configured(study: Study, cell: Cell, show_progress: bool) -> Config:
+def _configured(study: Study, cell: Cell, match: Match) -> Config:
     """The configuration of a cell's training; a null has that of the model that it follows."""
     spec = study.models[cell.model]
     model = cell.model if not _is_null(spec) else spec.like or cell.model
-    return _configure(study, cell, model, _match_of(study, cell, show_progress).lam)
+    return _configure(study, cell, model, match.lam)
 
 
 def _configure(study: Study, cell: Cell, model: str, lam: float) -> Config:
@@ -366,7 +369,6 @@ def _measured(study: Study, cell: Cell, config: Config, match: Match, show_progr
         "reached": match.reached,
         "n_units": len(filters),
         "run": trained.path.name if trained else None,
-        "duration_s": trained.provenance["duration_s"] if trained else 0.0,
     }
     return Measurement(
         cell,
@@ -490,10 +492,10 @@ def _mapped(
     return torch.as_tensor(mapped.fields)
 
 
-def _save(path: Path, measurement: Measurement) -> None:
+def _save(path: Path, measurement: Measurement, began: float) -> None:
     fits = {f"fit_{name}": fit for name, fit in measurement.fits.items()}
     arrays = {"units": measurement.units, "filters": measurement.filters, **fits}
-    save_measurement(path, measurement.summary, arrays)
+    save_measurement(path, measurement.summary, arrays, began)
 
 
 def _load(path: Path, cell: Cell) -> Measurement:

@@ -135,7 +135,7 @@ class Measurement:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Coordinates, "objective" and "activity" after the last epoch, "n_epochs", "run" (folder), "duration_s"."""
+        """Coordinates, "objective" and "activity" after the last epoch, "n_epochs", "run" (folder), "cost"."""
         history = self.run.history
         return {
             "model": self.cell.model,
@@ -147,7 +147,7 @@ class Measurement:
             "activity": history["activity"][-1],
             "n_epochs": len(history["objective"]),
             "run": self.run.path.name,
-            "duration_s": self.run.provenance["duration_s"],
+            "cost": self.run.cost,
         }
 
 
