@@ -102,7 +102,7 @@ def test_orientation_is_that_of_the_bars(orientation, constant_along):
     image = gabor(parameters, SHAPE).reshape(SHAPE)
     rows, columns = constant_along
     moved = np.roll(image, (rows, columns), axis=(0, 1))
-    np.testing.assert_allclose(moved[1:-1, 1:-1], image[1:-1, 1:-1], atol=1e-5)
+    np.testing.assert_allclose(moved[1:-1, 1:-1], image[1:-1, 1:-1], atol=1e-6)  # the envelope falls by x²/2σ², 3e-7
     across = np.roll(image, (columns, -rows), axis=(0, 1))
     assert np.abs(across - image)[1:-1, 1:-1].max() > 0.3
 
@@ -111,16 +111,18 @@ def test_orientation_is_that_of_the_bars(orientation, constant_along):
 def test_integral_over_the_plane_ties_mean_to_phase_and_nx():
     parameters = random_parameters(np.random.default_rng(1), 40, nx_range=(0.1, 0.6))
     parameters |= {"x": parameters["x"] + 60, "y": parameters["y"] + 60, "sigma_x": parameters["sigma_x"] + 0.5}
-    summed = gabor(parameters, (136, 136)).sum(1)  # the trapezoidal rule on a Gaussian converges geometrically
-    np.testing.assert_allclose(gabor_integral(parameters), summed, atol=1e-4)
+    # The trapezoidal rule on a Gaussian converges geometrically: what is left is its spectrum beyond that of the grid.
+    summed = gabor(parameters, (136, 136)).sum(1)
+    np.testing.assert_allclose(gabor_integral(parameters), summed, atol=1e-6)
     odd = parameters | {"signed_phase_deg": np.full(40, 90.0)}
-    np.testing.assert_allclose(gabor_integral(odd), 0, atol=1e-12)
+    np.testing.assert_allclose(gabor_integral(odd), 0, atol=1e-14)  # cos 90° is 6e-17, times 2π σx σy
 
 
 def test_a_frequency_of_zero_is_a_gaussian():
     parameters = dict.fromkeys(SHAPE_FIELDS, 5.0) | {"frequency": 0.0, "signed_phase_deg": 0.0, "amplitude": 2.0}
     y, x = np.mgrid[:16, :16] - 5
-    np.testing.assert_allclose(gabor(parameters, SHAPE)[0], 2 * np.exp(-(x**2 + y**2) / 50).ravel(), atol=1e-14)
+    expected = 2 * np.exp(-(x**2 + y**2) / 50).ravel()
+    np.testing.assert_allclose(gabor(parameters, SHAPE)[0], expected, rtol=0, atol=2e-15)  # a few roundings of 2
 
 
 def test_rows_without_a_fit_are_nan():
@@ -168,7 +170,9 @@ def test_fit_is_that_of_the_returned_parameters():
     filters = np.random.default_rng(4).standard_normal((20, 256))
     fits = fit_gabors(filters, SHAPE)
     residual = filters - reference_gabors(fits)
-    np.testing.assert_allclose(fits.r2, 1 - (residual**2).sum(1) / (filters**2).sum(1), atol=1e-10)
+    expected = 1 - (residual**2).sum(1) / (filters**2).sum(1)
+    rounding = 4 * np.finfo(float).eps * np.maximum(fits.amplitude, 1) ** 2  # where a wave is all but cancelled, more
+    assert (np.abs(fits.r2 - expected) <= rounding).all()
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.2, 0.3), (0.3, 0.45), (0.45, 0.7), (0.7, 1.2)])
@@ -216,6 +220,7 @@ def test_a_derivative_of_a_gaussian_has_no_nx():
 def test_cramer_rao_bound_agrees_with_finite_differences():
     parameters = random_parameters(np.random.default_rng(7), 6)
     bound = cramer_rao(parameters, SHAPE, 0.01)
+    rtol = 1e-7  # central differences are off by h² = 1e-10 and by rounding over h, 1e-11; the inverse adds to that
     for index in range(6):
         one = {name: float(parameters[name][index]) for name in SHAPE_FIELDS}
         columns = []
@@ -226,13 +231,13 @@ def test_cramer_rao_bound_agrees_with_finite_differences():
         jacobian = np.stack(columns, axis=1)
         covariance = 0.01 * np.linalg.inv(jacobian.T @ jacobian)
         for place, name in enumerate(SHAPE_FIELDS):
-            np.testing.assert_allclose(bound[error_field(name)][index], covariance[place, place] ** 0.5, rtol=1e-5)
+            np.testing.assert_allclose(bound[error_field(name)][index], covariance[place, place] ** 0.5, rtol=rtol)
         for n, sigma in (("nx", "sigma_x"), ("ny", "sigma_y")):
             gradient = np.zeros(8)
             gradient[SHAPE_FIELDS.index("frequency")] = one[sigma]
             gradient[SHAPE_FIELDS.index(sigma)] = one["frequency"]
             expected = (gradient @ covariance @ gradient) ** 0.5
-            np.testing.assert_allclose(bound[f"{n}_se"][index], expected, rtol=1e-5)
+            np.testing.assert_allclose(bound[f"{n}_se"][index], expected, rtol=rtol)
 
 
 # What follows from the parameters
@@ -251,7 +256,7 @@ def test_envelope_inside_agrees_with_brute_force():
         v = (y - fit.y) * np.cos(theta) - (x - fit.x) * np.sin(theta)
         energy = np.exp(-((u / fit.sigma_x) ** 2) - (v / fit.sigma_y) ** 2)
         share = energy[patch].sum() / energy.sum()
-        np.testing.assert_allclose(fit.envelope_inside, share, atol=2e-3)
+        np.testing.assert_allclose(fit.envelope_inside, share, atol=1e-4)  # edges of the patch are edges of the grid
         assert fit.truncated == (fit.envelope_inside < 0.9)
 
 
