@@ -57,6 +57,11 @@ def slide(**changes: Any) -> explorers.Explorer:
     return explorers.penalty_slider("slider", "quick", **given, still=STILL)
 
 
+def follow(**changes: Any) -> explorers.Explorer:
+    given = {"patches": IMAGES, "lams": [0.1, 1], "dictionaries": [ATOMS, 2 * ATOMS]} | changes
+    return explorers.patch_slider("patch", "quick", **given, still=STILL)
+
+
 def chart(**changes: Any) -> explorers.Explorer:
     given = {"points": POINTS, "labels": LABELS, "images": IMAGES, "dictionary": ATOMS, "codes": CODES} | changes
     return explorers.code_map("chart", "quick", **given, still=STILL)
@@ -102,6 +107,15 @@ def test_dictionaries_of_the_plane_are_kept_in_float32(folder):
     np.testing.assert_array_equal(data["samples"], POINTS.astype("float32"))
     np.testing.assert_array_equal(data["dictionaries"], TRAINED.astype("float32"))
     assert data["lams"] == [0.1, 1, 10]
+
+
+def test_every_dictionary_of_a_patch_has_its_own_levels(folder):
+    follow()
+    data = read(folder / "patch.js")
+    np.testing.assert_array_equal(data["patches"], IMAGES.astype("float32"))
+    for factor, dictionary in zip((1, 2), data["dictionaries"], strict=True):
+        assert np.abs(dictionary - factor * ATOMS).max() <= factor * np.ptp(ATOMS) / 255 / 2 + 1e-12
+    assert data["lams"] == [0.1, 1]
 
 
 def test_a_map_keeps_the_heaviest_atoms(folder):
@@ -170,7 +184,7 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-@pytest.mark.parametrize("make", [draw, slide, chart, probe, treat])
+@pytest.mark.parametrize("make", [draw, slide, follow, chart, probe, treat])
 def test_a_cell_shows_a_picture_and_scripts_that_exist(folder, make):
     explorer = make()
     tags = Tags(explorer._repr_mimebundle_()["text/html"]).found
@@ -197,6 +211,10 @@ def test_a_cell_shows_a_picture_and_scripts_that_exist(folder, make):
         (slide, {"lams": [1, 0.1, 10]}, r"lams must be ascending numbers above 0, got \[1, 0.1, 10\]"),
         (slide, {"lams": [0, 1, 2]}, "lams must be ascending numbers above 0, got"),
         (slide, {"dictionaries": TRAINED[:2]}, "dictionaries must have one entry for each of 3 rows, got 2"),
+        (follow, {"patches": IMAGES[:, :15]}, "patches must hold square pictures, got 15 pixels"),
+        (follow, {"lams": [1, 1]}, "lams must be ascending numbers above 0, got"),
+        (follow, {"dictionaries": [ATOMS, IMAGES[:, :9]]}, r"must have shape \(n, 16\) .*, got \(7, 9\)"),
+        (follow, {"dictionaries": [ATOMS, ATOMS[:2]]}, "must have one entry for each of 5 rows, got 2"),
         (chart, {"labels": LABELS[1:]}, "labels must have one entry for each of 7 rows, got 6"),
         (chart, {"codes": CODES[:, :4]}, r"codes must have shape \(n, 5\) .*, got \(7, 4\)"),
         (chart, {"n_listed": 0}, "n_listed must be an integer of at least 1, got 0"),

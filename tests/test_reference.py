@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -37,6 +40,22 @@ TABLE = """| model | part | fitted | seconds |
 | WLSC | b | 0.80 | [1.1]{.measured} |"""
 
 
+PLAYED = '<div class="wlsc-explorer" data-explorer="slider"><img src="still.svg"></div>'
+
+
+def packed(values: list, dtype: str, step: float, offset: float) -> dict:
+    deflated = base64.b64encode(zlib.compress(np.array(values, dtype).tobytes())).decode()
+    return {"dtype": dtype, "shape": [len(values), 1], "step": step, "offset": offset, "deflated": deflated}
+
+
+SLIDER = {
+    "kind": "slider",
+    "points": packed([0, 4], "uint8", 0.5, -1.0),
+    "models": [{"name": "WLSC", "facts": packed([1, np.nan], "float32", 1.0, 0.0)}],
+    "dictionaries": [packed([3], "uint8", 1.0, 0.0)],
+}
+
+
 def glued(name: str, value: object) -> nbformat.NotebookNode:
     data = {"application/papermill.record/text/plain": repr(value)}
     return new_output("display_data", data, metadata={"scrapbook": {"name": name}})
@@ -54,6 +73,7 @@ def write_build(
         ),
         new_code_cell("save_table(...)", outputs=[new_output("execute_result", SAVED)]),
         new_code_cell("a = 1\na + 1", outputs=[new_output("execute_result", {"text/latex": "$2$", "text/plain": "2"})]),
+        new_code_cell("explorers.slider()", outputs=[new_output("execute_result", {"text/html": PLAYED})]),
         new_code_cell(
             'save_claims("1a", profile, claims)',
             outputs=[new_output("execute_result", {"text/markdown": "The V1 claim: 3 of 1,000 cells.\n\nOr not."})],
@@ -67,6 +87,7 @@ def write_build(
         "figures/fig.csv": f"x,label\n{values}",
         "figures/kept.csv": 'a,b,took\nx,"1,000",[5]{.measured}\n',
         "figures/old.csv": "of a figure that no page shows",
+        "explorers/slider.js": f'wlscExplorers.add("slider",{json.dumps(SLIDER)});\n',
         "claims/1a.json": json.dumps({"C3": {"verdict": "supported", "p": p, "interval": [0.1, 1 / 3]}}),
         "reports/page.json": json.dumps(
             {"profile": "quick", "finished": "2026", "duration_s": 1.0, "peak_memory_bytes": 2**30, "commit": "abc"}
@@ -98,6 +119,12 @@ def test_everything_that_a_page_prints_is_found_by_name(tmp_path):
             "fig.csv: x": "mean -0.625, deviation 0.875, least -1.5, most 0.25",
             "fig.csv: label, count": "1",
             "fig.csv: label": "sha256 ca978112ca1bbdca",  # of the letter a
+            "slider.js: points, count": "2",
+            "slider.js: points": "mean 0, deviation 1, least -1, most 1",
+            "slider.js: models WLSC facts, count": "2",
+            "slider.js: models WLSC facts": "mean 1, deviation 0, least 1, most 1",
+            "slider.js: dictionaries 0, count": "1",
+            "slider.js: dictionaries 0": "mean 3, deviation 0, least 3, most 3",
             "claims/1a.json: C3: verdict": "supported",
             "claims/1a.json: C3: p": "0.04",
             "claims/1a.json: C3: interval": "[0.1, 0.333333]",
@@ -203,7 +230,7 @@ def test_a_build_is_accepted_and_verified(call, tmp_path, references):
     code, said, _ = call("verify", build, "--references", references)
     assert code == 0
     assert said.splitlines() == [
-        "17 numbers compared (exact 14, float summation 0, hardware 0, seed spread 3), 5 places not compared. "
+        "32 numbers compared (exact 29, float summation 0, hardware 0, seed spread 3), 5 places not compared. "
         "Drifts: 0.",
         "Two jobs at a time take at most 1.0 GiB (not measured of 1 of 2 jobs). Allowed are 2 GiB.",
     ]

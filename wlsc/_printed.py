@@ -1,12 +1,14 @@
-"""What the pages of a finished book print: every number, and the data of every figure in short."""
+"""What the pages of a finished book print: every number, and the data of every figure and explorer in short."""
 
 from __future__ import annotations
 
+import base64
 import csv
 import dataclasses
 import hashlib
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -75,6 +77,8 @@ def _read_page(path: Path) -> list[Printed]:
         found += _of_table(name, *_read_csv(folder / "figures" / f"{name}.csv"))
     for name in dict.fromkeys(re.findall(r"\bfigures/([\w-]+)\.(?:svg|png)\b", text)):
         found += _of_figure(folder / "figures" / f"{name}.csv")
+    for name in _explorers(notebook):
+        found += _of_explorer(folder / "explorers" / f"{name}.js")
     for name in find_claims(notebook):
         claims = json.loads((folder / "claims" / f"{name}.json").read_text(encoding="utf-8"))
         found += _of_claims(f"claims/{name}.json", claims)
@@ -163,11 +167,43 @@ def _of_figure(path: Path) -> Iterator[Printed]:
         yield Printed(f"{path.name}: {column}", _fingerprint(entries), "")
 
 
+def _explorers(notebook: NotebookNode) -> list[str]:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    shown = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
+    return re.findall(r'data-explorer="([\w-]+)"', shown)
+
+
+def _of_explorer(path: Path) -> Iterator[Printed]:
+    """The same of each table in the data of an explorer, which `wlsc.explorers` has packed."""
+    text = path.read_text(encoding="utf-8")
+    for place, table in _tables(json.loads(text[text.index(",") + 1 : text.rindex(")")])):
+        stored = np.frombuffer(zlib.decompress(base64.b64decode(table["deflated"])), table["dtype"])
+        yield Printed(f"{path.name}: {place}, count", str(len(stored)), "")
+        known = stored[np.isfinite(stored)].astype(float)
+        yield Printed(f"{path.name}: {place}", _distribution(table["offset"] + table["step"] * known), "")
+
+
+def _tables(data: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """All packed tables within ``data``, and the keys and names that lead to them."""
+    if isinstance(data, list):
+        for index, entry in enumerate(data):
+            name = entry.get("name", index) if isinstance(entry, Mapping) else index
+            yield from _tables(entry, f"{place} {name}")
+    elif isinstance(data, Mapping) and "deflated" in data:
+        yield place.strip(), data
+    elif isinstance(data, Mapping):
+        for key, entry in data.items():
+            yield from _tables(entry, f"{place} {key}")
+
+
 def _fingerprint(entries: list[str]) -> str:
     try:
-        values = np.array(entries, float)
+        return _distribution(np.array(entries, float))
     except ValueError:
         return f"sha256 {hashlib.sha256(chr(10).join(entries).encode()).hexdigest()[:16]}"
+
+
+def _distribution(values: np.ndarray) -> str:
     if not len(values):
         return "empty"
     facts = {"mean": values.mean(), "deviation": values.std(), "least": values.min(), "most": values.max()}

@@ -163,20 +163,64 @@ def penalty_slider(
         Atoms learned at each of them, shape (n_lams, n_atoms, 2).
     """
     points = _table("samples", samples, n_columns=2)
-    weights = np.asarray(lams, dtype=float)
-    if weights.ndim != 1 or not len(weights) or not weights[0] > 0 or not (np.diff(weights) > 0).all():
-        raise ValueError(f"lams must be ascending numbers above 0, got {lams!r}")
-    _check_rows("dictionaries", dictionaries, len(weights))
-    atoms = [_table("dictionaries[i]", dictionary, n_columns=2) for dictionary in dictionaries]
+    weights, atoms = _path_of_dictionaries(lams, dictionaries, n_columns=2)
     data = {
         "kind": "penalty",
         "title": "From the convex hull to k-means",
         "samples": _packed(points, "float32"),
         "dictionaries": [_packed(dictionary, "float32") for dictionary in atoms],
-        "lams": weights.tolist(),
+        "lams": weights,
         "colours": {"samples": COLOURS["WLSC"], "atoms": COLOURS["sparse coding"], "own": "#000000"},
     }
     return _explorer(name, profile, data, still)
+
+
+def patch_slider(
+    name: str,
+    profile: str,
+    patches: np.ndarray,
+    lams: Sequence[float] | np.ndarray,
+    dictionaries: np.ndarray,
+    still: Still,
+) -> Explorer:
+    """Make the explorer of one patch of an image: its code over the dictionary at one λ after another.
+
+    The codes are computed on the page.
+
+    Parameters
+    ----------
+    name, profile, still
+        As for `draw_digit`, which also says what is returned and raised.
+    patches
+        Patches to choose from, shape (n_patches, side²).
+    lams
+        Weights λ > 0 of the penalty, ascending, shape (n_lams,).
+    dictionaries
+        Atoms learned at each of them, shape (n_lams, n_atoms, side²); kept with 256 levels.
+    """
+    pictures = _table("patches", patches)
+    side = _side("patches", pictures)
+    weights, atoms = _path_of_dictionaries(lams, dictionaries, n_columns=side**2)
+    data = {
+        "kind": "patch",
+        "title": "One patch, from the convex hull to k-means",
+        "patches": _packed(pictures, "float32"),
+        "dictionaries": [_quantised(dictionary) for dictionary in atoms],
+        "lams": weights,
+    }
+    return _explorer(name, profile, data, still)
+
+
+def _path_of_dictionaries(lams: Any, dictionaries: Any, n_columns: int) -> tuple[list[float], list[np.ndarray]]:
+    """Ascending λ, and as many atoms at each of them."""
+    weights = np.asarray(lams, dtype=float)
+    if weights.ndim != 1 or not len(weights) or not weights[0] > 0 or not (np.diff(weights) > 0).all():
+        raise ValueError(f"lams must be ascending numbers above 0, got {lams!r}")
+    _check_rows("dictionaries", dictionaries, len(weights))
+    atoms = [_table("dictionaries[i]", dictionary, n_columns) for dictionary in dictionaries]
+    for dictionary in atoms:
+        _check_rows("dictionaries[i]", dictionary, len(atoms[0]))
+    return weights.tolist(), atoms
 
 
 def code_map(

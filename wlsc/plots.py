@@ -34,7 +34,7 @@ COLOURS = {
     "LLD-style": "#CC79A7",
     "k-means": "#3D3D3D",
     "macaque V1": "#000000",
-    "pixels": "#009E73",
+    "pixels": "#4C6A2E",
 }
 
 #: Colours of ten classes, and of series that are no model.

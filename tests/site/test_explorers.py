@@ -78,6 +78,7 @@ def make_explorers() -> Iterator[explorers.Explorer]:
     images, labels = load_digits()
     yield explorers.draw_digit("digits", "quick", images[:60], LAM, images[100:105], labels[100:105], STILL)
     yield explorers.penalty_slider("plane", "quick", *make_toy(), STILL)
+    yield explorers.patch_slider("patch", "quick", *make_patches(), STILL)
     points, rows, codes = make_map()
     yield explorers.code_map("codes", "quick", points, labels[rows], images[rows], images[:60], codes, STILL, N_LISTED)
     edges = [np.array([0.1, 0.3, 1.0]), np.array([0.1, 1.0, 1.5, 2.0])]
@@ -89,6 +90,12 @@ def make_toy() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Samples, λ and a dictionary at each of them."""
     rng = np.random.default_rng(0)
     return rng.uniform(-1, 1, (40, 2)), LAMS, rng.uniform(-1.5, 1.5, (len(LAMS), 9, 2))
+
+
+def make_patches() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Patches, λ and a dictionary at each of them."""
+    rng = np.random.default_rng(4)
+    return rng.normal(size=(3, 16)), LAMS, rng.normal(size=(len(LAMS), 10, 16))
 
 
 @cache
@@ -332,6 +339,29 @@ def test_the_penalty_leads_from_the_hull_to_k_means(open_page):
     np.testing.assert_array_equal(codes, np.eye(9)[nearest])
 
 
+def test_a_patch_is_encoded_at_every_penalty(open_page):
+    page, explorer = open_page("patch")
+    patches, lams, dictionaries = make_patches()
+    slider = explorer.get_by_label("penalty λ")
+    slider.focus()
+    press(page, "Home")
+    for index in range(len(lams)):
+        levels = np.ptp(dictionaries[index]) / 255
+        atoms = dictionaries[index].min() + levels * np.rint((dictionaries[index] - dictionaries[index].min()) / levels)
+        for chosen in (1, 2):
+            explorer.get_by_role("button", name=f"Choose patch {chosen}").click()
+            patch = patches[chosen - 1]
+            expected = wlsc.infer_codes(patch[None], atoms, lams[index], tol=1e-11)[0]
+            np.testing.assert_allclose(array(explorer, "explorer.code"), expected, atol=1e-3)
+            n_active, error = np.count_nonzero(expected > 1e-9), np.sum((patch - expected @ atoms) ** 2)
+            assert explorer.locator(".wlsc-used").count() == n_active
+            assert f"{n_active} of 10 atoms active" in numbers(explorer)
+            assert f"{100 * error / np.sum(patch**2):.1f} % of the squared length is not" in numbers(explorer)
+        slider.focus()
+        press(page, "ArrowRight")
+    assert n_active == 1, "k-means"
+
+
 def test_the_point_moves_under_the_mouse_and_by_arrow_keys(open_page):
     page, explorer = open_page("penalty")
     samples, _, dictionaries = make_toy()
@@ -517,7 +547,7 @@ def test_the_histogram_of_phases_follows_the_slider(open_page):
     check_histogram(explorer, third)
 
 
-KINDS = ("draw", "penalty", "map", "electrode", "phases")
+KINDS = ("draw", "penalty", "patch", "map", "electrode", "phases")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -19,6 +19,7 @@ SHIPPED = {
     "draw-a-digit": "figure_1b",
     "code-map": "figure_1b",
     "hull-to-k-means": "equations",
+    "one-patch": "natural_images",
     "electrode": "figure_1a",
     "phase-treatments": "figure_1a",
 }
@@ -87,6 +88,22 @@ def test_the_slider_leads_from_the_hull_to_k_means(shipped):
         np.testing.assert_allclose(codes, expected, atol=1e-3)
         active.append(np.count_nonzero(codes > 1e-3, axis=1).mean())
     assert active[0] > 2 and active[1] == 1
+
+
+def test_a_patch_goes_from_many_atoms_to_one(shipped):
+    page, explorer = shipped("one-patch")
+    slider = explorer.get_by_label("penalty λ")
+    slider.focus()
+    active = []
+    for key in ("Home", "End"):
+        press(page, key)
+        patch, code = array(explorer, "explorer.patch"), array(explorer, "explorer.code")
+        atoms = array(explorer, "explorer.dictionary.flat").reshape(-1, len(patch))
+        expected = wlsc.infer_codes(patch[None], atoms, state(explorer, "explorer.lam"), tol=1e-11)[0]
+        np.testing.assert_allclose(code, expected, atol=1e-3)
+        active.append(np.count_nonzero(expected > 1e-9))
+        assert f"{active[-1]} of {len(atoms)} atoms active" in numbers(explorer)
+    assert active[0] > 10 and active[1] == 1
 
 
 def test_a_unit_has_the_shape_and_the_tuning_that_are_shown(shipped):

@@ -131,23 +131,45 @@
       this.list = element("ol", { class: "wlsc-atoms" });
     }
 
-    /** `atoms` are triples of number, weight and pixels (or null); `high` is the value of white. */
-    show(atoms, high) {
+    /** `atoms` are triples of number, weight and pixels (or null), drawn between `low` (black) and `high` (white). */
+    show(atoms, high, low = 0) {
       const heaviest = [...atoms].sort((a, b) => b[1] - a[1]).slice(0, this.nShown);
-      this.list.replaceChildren(...heaviest.map(([number, weight, pixels]) => item(number, weight, pixels, high)));
+      this.list.replaceChildren(...heaviest.map(([number, weight, pixels]) => item(number, weight, pixels, low, high)));
     }
   };
 
-  function item(number, weight, pixels, high) {
+  function item(number, weight, pixels, low, high) {
     const bar = element("span", { class: "wlsc-bar", style: `--weight: ${weight}` });
     const content = [element("span", { class: "wlsc-atom-number" }, `atom ${number}`), bar];
     if (pixels) {
       const canvas = explorers.picture(`Picture of atom ${number}`);
-      explorers.paint(canvas, pixels, 0, high);
+      explorers.paint(canvas, pixels, low, high);
       content.unshift(canvas);
     }
     return element("li", {}, ...content, element("span", { class: "wlsc-weight" }, weight.toFixed(3)));
   }
+
+  /** Triples of number, weight and pixels of the atoms that a code uses. */
+  explorers.activeAtoms = function (code, rows) {
+    return Array.from(code).flatMap((weight, atom) => (weight > 0 ? [[atom, weight, rows[atom]]] : []));
+  };
+
+  /** What active atoms make of a patch together. */
+  explorers.reconstruct = function (patch, active) {
+    return patch.map((_, pixel) => active.reduce((total, [, weight, row]) => total + weight * row[pixel], 0));
+  };
+
+  /** A code in words, and how much of the patch it leaves. */
+  explorers.describe = function (patch, active, nAtoms) {
+    const total = (values) => values.reduce((sum, value) => sum + value * value, 0);
+    const picture = explorers.reconstruct(patch, active);
+    const error = total(patch.map((value, pixel) => value - picture[pixel])) / total(patch);
+    const heaviest = active.reduce((best, entry) => (entry[1] > best[1] ? entry : best));
+    return (
+      `${active.length} of ${nAtoms} atoms active, the heaviest with weight ${heaviest[1].toFixed(3)}; ` +
+      `${(100 * error).toFixed(1)} % of the squared length is not reconstructed.`
+    );
+  };
 
   /** Numbers below an explorer. They change at once for the eye, and are read aloud when they have come to rest. */
   explorers.Numbers = class {

@@ -184,24 +184,12 @@
     }
 
     show() {
-      const code = this.isBlank ? [] : Array.from(this.code);
-      const active = code.flatMap((weight, atom) => (weight > 0 ? [[atom, weight, this.rows[atom]]] : []));
-      const picture = this.patch.map((_, pixel) =>
-        active.reduce((total, [, weight, row]) => total + weight * row[pixel], 0),
-      );
+      const active = explorers.activeAtoms(this.isBlank ? [] : this.code, this.rows);
       const brightest = this.unitNorm ? this.patch.reduce((high, value) => Math.max(high, value), 0) : 1;
-      explorers.paint(this.reconstruction, picture, 0, brightest);
+      explorers.paint(this.reconstruction, explorers.reconstruct(this.patch, active), 0, brightest);
       this.list.show(active, this.white);
-      if (this.isBlank) {
-        this.numbers.say("Nothing is drawn yet.");
-        return;
-      }
-      const total = (values) => values.reduce((sum, value) => sum + value * value, 0);
-      const error = total(this.patch.map((value, pixel) => value - picture[pixel])) / total(this.patch);
-      const heaviest = active.reduce((best, entry) => (entry[1] > best[1] ? entry : best));
       this.numbers.say(
-        `${active.length} of ${this.nAtoms} atoms active, the heaviest with weight ${heaviest[1].toFixed(3)}; ` +
-          `${(100 * error).toFixed(1)} % of the squared length is not reconstructed.`,
+        this.isBlank ? "Nothing is drawn yet." : explorers.describe(this.patch, active, this.nAtoms),
       );
     }
   };

@@ -1,0 +1,111 @@
+/* One patch of an image at one λ after another: the dictionary that was learned there, and the exact code over it. */
+(function (explorers) {
+  "use strict";
+
+  /* Active atoms that are listed; a small λ may use dozens. */
+  const N_SHOWN = 8;
+
+  explorers.patch = class {
+    constructor({ patches, dictionaries, lams }) {
+      this.patches = patches.rows();
+      this.trained = dictionaries.map((dictionary) => ({ rows: dictionary.rows(), flat: dictionary.flat() }));
+      this.lams = lams;
+      this.build();
+      this.patch = this.patches[0];
+      this.choose(Math.floor(lams.length / 2));
+    }
+
+    build() {
+      const { element, labelled, picture } = explorers;
+      this.original = picture("The patch");
+      this.reconstruction = picture("Reconstruction from the active atoms");
+      this.tiles = this.trained[0].rows.map(() => element("canvas", { class: "wlsc-picture" }));
+      const columns = Math.ceil(Math.sqrt(this.tiles.length));
+      this.mosaic = element(
+        "div",
+        { class: "wlsc-mosaic", style: `--columns: ${columns}`, role: "img", "aria-label": "The dictionary" },
+        ...this.tiles,
+      );
+      this.list = new explorers.AtomList(N_SHOWN);
+      this.numbers = new explorers.Numbers();
+      [this.slider, this.output] = explorers.slider({ max: this.lams.length - 1 }, (index) => this.choose(index));
+      const buttons = this.patches.map((patch, index) =>
+        element(
+          "button",
+          { type: "button", "aria-label": `Choose patch ${index + 1}`, onclick: () => this.take(patch) },
+          String(index + 1),
+        ),
+      );
+      this.content = [
+        element(
+          "div",
+          { class: "wlsc-columns" },
+          element(
+            "div",
+            { class: "wlsc-panel" },
+            element("p", { class: "wlsc-heading" }, "Patch"),
+            this.original,
+            element("p", { class: "wlsc-heading" }, "Reconstruction"),
+            this.reconstruction,
+          ),
+          element(
+            "div",
+            { class: "wlsc-panel wlsc-plane" },
+            element("p", { class: "wlsc-heading" }, "Dictionary, atoms in use framed"),
+            this.mosaic,
+          ),
+          element(
+            "div",
+            { class: "wlsc-panel wlsc-wide" },
+            element("p", { class: "wlsc-heading" }, "Heaviest atoms"),
+            this.list.list,
+          ),
+        ),
+        element("div", { class: "wlsc-buttons", role: "group", "aria-label": "Patches" }, "patch", ...buttons),
+        labelled("penalty λ, from hull to k-means", this.slider, this.output),
+        ...this.numbers.content,
+      ];
+    }
+
+    /** Show the dictionary that was learned at one λ, every atom on its own grey scale. */
+    choose(index) {
+      this.lam = this.lams[index];
+      this.dictionary = this.trained[index];
+      this.gram = explorers.gramMatrix(this.dictionary.flat, this.tiles.length);
+      this.slider.value = index;
+      this.slider.setAttribute("aria-valuetext", explorers.digits(this.lam));
+      this.output.textContent = explorers.digits(this.lam);
+      this.dictionary.rows.forEach((atom, i) => paintSigned(this.tiles[i], atom));
+      this.show();
+    }
+
+    take(patch) {
+      this.patch = patch;
+      this.show();
+    }
+
+    show() {
+      const { rows, flat } = this.dictionary;
+      const linear = explorers.linearTerm(flat, this.gram, this.patch, this.lam);
+      this.code = explorers.solveSimplex(this.gram, linear).code;
+      const active = explorers.activeAtoms(this.code, rows);
+      this.tiles.forEach((tile, atom) => tile.classList.toggle("wlsc-used", this.code[atom] > 0));
+      this.mosaic.setAttribute("aria-label", `The ${rows.length} atoms at this λ, of which ${active.length} are framed`);
+      const high = largest(this.patch);
+      paintSigned(this.original, this.patch, high);
+      paintSigned(this.reconstruction, explorers.reconstruct(this.patch, active), high);
+      const relative = active.map(([number, weight, atom]) => [number, weight, atom.map((v) => v / largest(atom))]);
+      this.list.show(relative, 1, -1);
+      this.numbers.say(`λ = ${explorers.digits(this.lam)}: ${explorers.describe(this.patch, active, rows.length)}`);
+    }
+  };
+
+  /** Pixels on a scale on which zero is grey. */
+  function paintSigned(canvas, pixels, high = largest(pixels)) {
+    explorers.paint(canvas, pixels, -high, high);
+  }
+
+  function largest(pixels) {
+    return pixels.reduce((high, value) => Math.max(high, Math.abs(value)), 0) || 1;
+  }
+})((window.wlscExplorers = window.wlscExplorers || {}));
