@@ -10,7 +10,11 @@ MEMORY ?= 8000
 WORKERS ?= 2
 PROFILE ?= quick
 BIN := .venv/bin
-SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY) --nolock --rerun-incomplete --keep-going --quiet rules host reason --config
+SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --resources mem_mb=$(MEMORY) --nolock --rerun-incomplete --keep-going --quiet rules host reason $(FEW) --config
+
+# Every job that ends makes Snakemake look through all that wait once more in each of these spans (github.com/snakemake/snakemake/pull/3744
+# tells why): of hundreds it looks at few, and seldom.
+full release sweep: FEW = --max-jobs-per-timespan 1000/30s --scheduler-subsample 16
 
 # OpenMP threads of torch, numba and BLAS must not spin while others work.
 export OMP_WAIT_POLICY := PASSIVE
