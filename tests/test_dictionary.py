@@ -26,6 +26,7 @@ def draw(seed=0, n_samples=40, n_atoms=5, n_features=4):
     return tuple(torch.as_tensor(array) for array in arrays)
 
 
+@pytest.mark.equation("eq-dictionary", "wlsc.dictionary.closed_form_update")
 @pytest.mark.parametrize("lam", [0.0, 0.1, 2.0])
 def test_closed_form_is_the_minimum(lam):
     patches, dictionary, codes = draw()
@@ -71,6 +72,14 @@ def test_coordinate_update_reaches_the_constrained_minimum():
     )
     assert updated.norm(dim=1).max() <= 1 + 1e-12
     assert value(updated.numpy()) == pytest.approx(found.fun, rel=1e-6)
+
+
+@pytest.mark.equation("eq-traffic", "wlsc.dictionary.SufficientStatistics")
+@pytest.mark.parametrize("n_samples", [1, 40, 400])
+def test_statistics_have_the_same_size_for_any_number_of_samples(n_samples):
+    patches, _, codes = draw(n_samples=n_samples)
+    terms = SufficientStatistics.of(codes, patches).tensors().values()
+    assert sum(term.numel() for term in terms) == 5 * (5 + 4) + 5 + 1
 
 
 def test_statistics_add_up_and_forget():
