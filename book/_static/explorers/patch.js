@@ -12,7 +12,7 @@
       this.lams = lams;
       this.build();
       this.patch = this.patches[0];
-      this.choose(Math.floor(lams.length / 2));
+      this.choose(Math.floor(lams.length / 3)); // some atoms share a patch
     }
 
     build() {
@@ -42,11 +42,9 @@
           { class: "wlsc-columns" },
           element(
             "div",
-            { class: "wlsc-panel" },
-            element("p", { class: "wlsc-heading" }, "Patch"),
-            this.original,
-            element("p", { class: "wlsc-heading" }, "Reconstruction"),
-            this.reconstruction,
+            { class: "wlsc-pictures" },
+            portrait("Patch", this.original),
+            portrait("Reconstruction", this.reconstruction),
           ),
           element(
             "div",
@@ -99,6 +97,11 @@
       this.numbers.say(`λ = ${explorers.digits(this.lam)}: ${explorers.describe(this.patch, active, rows.length)}`);
     }
   };
+
+  function portrait(title, canvas) {
+    const { element } = explorers;
+    return element("div", { class: "wlsc-portrait" }, element("p", { class: "wlsc-heading" }, title), canvas);
+  }
 
   /** Pixels on a scale on which zero is grey. */
   function paintSigned(canvas, pixels, high = largest(pixels)) {
