@@ -30,12 +30,14 @@ from wlsc._notebooks import (
 )
 from wlsc._sources import source_closure
 from wlsc._study_kinds import study_module
+from wlsc._tables import suggestion
 
 shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')  # commands of this environment come first
 
 KNOWN = ("profile", "device", "seed", "pdf")
 if unknown := sorted(set(config) - set(KNOWN)):
-    raise WorkflowError(f"SETTINGS must be among {', '.join(KNOWN)}, got {', '.join(unknown)}")
+    hint = suggestion(unknown[0], KNOWN)
+    raise WorkflowError(f"SETTINGS must be among {', '.join(KNOWN)}, got {', '.join(unknown)}{hint}")
 PROFILE = config.get("profile", "quick")
 OUT = f"_build/{PROFILE}"
 
@@ -62,6 +64,9 @@ SWEEPS = [
 
 #: Memory (MB) and time (minutes) of a job, where a study does not say what its cells may take.
 ALLOWANCE = {"mem_mb": 4000, "runtime": 720}
+
+#: Memory (MB) of a training, a whole study or a notebook: two of `quick` fit into what `make book` may take.
+WHOLE = 1000 if PROFILE == "quick" else ALLOWANCE["mem_mb"]
 
 #: The exact versions decide numbers: a new environment runs everything again.
 ENVIRONMENT = "constraints.txt"
@@ -161,6 +166,8 @@ rule train:
         f"{OUT}/trained/{{name}}.json",
     # In `quick` two threads everywhere, since sums that are split among more threads round differently.
     threads: 2 if PROFILE == "quick" else workflow.cores
+    resources:
+        mem_mb=WHOLE,
     params:
         settings=" ".join(f"--{name} {value}" for name, value in SETTINGS.items()),
     shell:
@@ -176,6 +183,8 @@ rule study:
     output:
         f"{OUT}/studied/{{name}}.json",
     threads: 2
+    resources:
+        mem_mb=WHOLE,
     params:
         settings=" ".join(f"--{name} {value}" for name, value in SETTINGS.items()),
     shell:
@@ -222,6 +231,8 @@ rule execute:
         f"{OUT}/notebooks/{{name}}.ipynb",
         f"{OUT}/reports/{{name}}.json",
     threads: 1 if PROFILE == "quick" else workflow.cores
+    resources:
+        mem_mb=WHOLE,
     params:
         parameters=" ".join(f"-p {name} {value}" for name, value in ({"profile": PROFILE} | SETTINGS).items()),
     shell:
@@ -233,6 +244,8 @@ CONTENT = {
     "pages": ["book/_toc.yml", "book/references.bib", *PLAIN],
     "notebooks": expand(f"{OUT}/notebooks/{{name}}.ipynb", name=NOTEBOOKS),
 }
+#: A PDF of an earlier book belongs to no other.
+STALE = "" if config.get("pdf") else f"{OUT}/book.pdf"
 COLLECT = f"cp -r {{input.pages}} {{input.notebooks}} book/_static {OUT}/figures"
 
 
@@ -250,7 +263,7 @@ rule build:
     # The site is built from nothing in a folder of its own and takes the place of the old one when it is complete.
     shell:
         f"""
-        rm -rf {OUT}/src {OUT}/site
+        rm -rf {OUT}/src {OUT}/site {STALE}
         mkdir -p {OUT}/src
         {COLLECT} {OUT}/src
         NO_COLOR=1 jupyter-book build {OUT}/src --config _config.yml --path-output {OUT}/site -W -n --keep-going \\

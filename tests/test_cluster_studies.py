@@ -12,6 +12,7 @@ import wlsc
 from tests.conftest import REPOSITORY
 from wlsc import cluster_studies
 from wlsc._study_kinds import study_module
+from wlsc.analysis.clustering import cluster_codes
 
 STUDY = """
 measures = "clusters"
@@ -116,11 +117,37 @@ def test_scores_are_those_of_the_labels_kept(study, digits):
         assert scores["n_clusters"] == len(np.unique(labels))
         for half, name in zip(halves, ("chosen_on", "scored_on"), strict=True):
             assert scores[name]["nmi"] == pytest.approx(normalized_mutual_info_score(classes[half], labels[half]))
+    assert found.summary["clusters"]["textbook"]["n_clusters"] == 4
+    assert found.summary["n_empty"] == 0
+
+
+def test_the_eigengap_only_counts_for_the_textbook(study):
+    dictionary, codes = cluster_studies.encode(study, study.cell("wlsc-t0-none-s0"))
+    assert dictionary.shape == (40, 64)
+    used = codes.toarray()[:, codes.sum(axis=0) > 0].astype(float)
+    values = np.linalg.svd(used / np.sqrt(used.sum(axis=0)), compute_uv=False) ** 2
+    count = 2 + int(np.argmax(values[1:30] - values[2:31]))
+    found = measured(study, "wlsc-t0-none-s0")
+    assert found.summary["clusters"]["eigengap"]["n_clusters"] == count
+    options = {"n_eigenvectors": count, "n_groups": count, "self_loops": True, "regularization": 0}
+    np.testing.assert_array_equal(found.labels["eigengap"], cluster_codes(codes, count, 0, **options).sample_labels)
+
+
+def test_a_sample_without_a_code_is_in_no_cluster_and_counts_as_wrong():
+    classes, weights = np.repeat([0, 1], 10), np.repeat(np.eye(2), 10, axis=0)
+    weights[3] = 0
+    labels = cluster_studies._of_graph(weights, lambda codes: cluster_codes(codes, 2))
+    np.testing.assert_array_equal(np.flatnonzero(labels == -1), [3])
+    scores = cluster_studies._scores(classes, labels, [np.arange(10), np.arange(10, 20)])
+    assert scores["accuracy"] == pytest.approx(19 / 20) and scores["n_clusters"] == 2
+    assert scores["chosen_on"]["accuracy"] == pytest.approx(9 / 10)
+    assert scores["scored_on"]["accuracy"] == 1
 
 
 def test_sparse_coding_is_as_active_as_what_it_is_compared_with(study):
     ours, theirs = (measured(study, f"{name}-t0-none-s0").summary for name in ("wlsc", "sparse_coding"))
     assert theirs["activity"] == pytest.approx(ours["activity"], rel=0.08)
+    assert theirs["reached"]
     assert measured(study, "sparse_coding-t0-none-s1").summary["lam"] == theirs["lam"]
 
 

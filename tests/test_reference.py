@@ -92,7 +92,8 @@ def write_build(
         "reports/page.json": json.dumps(
             {"profile": "quick", "finished": "2026", "duration_s": 1.0, "peak_memory_bytes": 2**30, "commit": "abc"}
         ),
-        "studied/s.json": json.dumps({"duration_s": 2.0}),
+        "studied/s.json": json.dumps({"duration_s": 2.0, "peak_memory_bytes": 2**29}),
+        "studied/.7.s.json": "{",  # of a process that was killed while it wrote
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -232,7 +233,7 @@ def test_a_build_is_accepted_and_verified(call, tmp_path, references):
     assert said.splitlines() == [
         "32 numbers compared (exact 29, float summation 0, hardware 0, seed spread 3), 5 places not compared. "
         "Drifts: 0.",
-        "Two jobs at a time take at most 1.0 GiB (not measured of 1 of 2 jobs). Allowed are 2 GiB.",
+        "Two jobs at a time take at most 1.5 GiB. Allowed are 2 GiB.",
     ]
 
 
@@ -276,3 +277,7 @@ def test_too_much_memory_fails(call, tmp_path, references):
     code, said, _ = call("verify", build, "--references", references)
     assert code == 1
     assert said.splitlines()[-1] == "Two jobs at a time take at most 4.0 GiB. Allowed are 2 GiB."
+    (build / "studied" / "s.json").write_text(json.dumps({"duration_s": 2.0}))
+    code, said, _ = call("verify", build, "--references", references)
+    assert code == 1
+    assert said.splitlines()[-1].startswith("Two jobs at a time take at most 1.0 GiB (not measured of 1 of 2 jobs).")

@@ -50,7 +50,9 @@ def test_the_graph_of_neighbours_tells_far_groups_apart():
     centres = 100 * np.eye(3, 5)
     groups = rng.integers(3, size=150)
     samples = (centres[groups] + rng.normal(size=(150, 5))).astype(np.float32)
-    codes = represent("neighbour_graph", samples, 3, 0, {"n_neighbors": 5}).codes
+    found = represent("neighbour_graph", samples, 3, 0, {"n_neighbors": 5})
+    codes, n_components = found.codes, found.n_components
+    assert n_components == 3
     same = groups[:, None] == groups
     products = codes @ codes.T
     assert products[same].min() > 0.99 > 0.01 > np.abs(products[~same]).max()
@@ -117,4 +119,6 @@ def test_bad_input(digits):
         represent("autoencoder", digits, 10, 0, {})
     with pytest.raises(ValueError, match=r"options of pca must be among its own, got \{'depth': 3\}"):
         represent("pca", digits, 10, 0, {"depth": 3})
+    with pytest.raises(ValueError, match=r"n_clusters must be below the number of samples \(5\), got 5"):
+        represent("neighbour_graph", digits[:5], 5, 0, {"n_neighbors": 2})
     assert set(BASELINES) >= {"pixels", "pca", "nmf", "umap", "neighbour_graph", "landmarks", "mixmate"}

@@ -101,6 +101,7 @@ def _run(
     from papermill import execute_notebook as run_papermill
     from traitlets.config import Config
 
+    flood = f"it printed more than {MOST_PRINTED:,} characters, which no page can show"
     try:
         with _environment(partial.parents[1]), TemporaryDirectory() as sockets:
             executed = run_papermill(
@@ -113,6 +114,7 @@ def _run(
                 stdout_file=_Meter(),
                 stderr_file=_Meter(sys.stderr),
                 start_timeout=START_TIMEOUT,
+                iopub_timeout=START_TIMEOUT,  # a large output takes its time, above all on a busy machine
                 execution_timeout=cell_timeout,
                 # Sockets in a folder that only this run sees: no open port, and none that two kernels could take.
                 config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
@@ -124,12 +126,13 @@ def _run(
     except DeadKernelError as error:
         raise _failure(source, partial, "its kernel died, killed from outside or out of memory") from error
     except _Flood as error:
-        reason = f"it printed more than {MOST_PRINTED:,} characters, which no page can show"
-        raise _failure(source, partial, reason) from error
+        raise _failure(source, partial, flood) from error
     except RuntimeError as error:
         raise _failure(source, partial, f"its kernel did not start ({error})") from error
     except OSError as error:
         raise NotebookError(f"{source} was not executed: {partial} cannot be written ({error.strerror})") from error
+    if any(_floods(cell) for cell in executed.cells):  # by what it displays, which is no stream
+        raise _failure(source, partial, flood)
     if any(_has_error(cell) for cell in executed.cells):
         raise _failure(source, partial, "its output is an error, which no page may show")
     return executed
@@ -177,8 +180,12 @@ def _has_error(cell: NotebookNode) -> bool:
     return any(output.output_type == "error" for output in cell.get("outputs", ()))
 
 
+def _floods(cell: NotebookNode) -> bool:
+    return len(json.dumps(cell.get("outputs", ()))) > MOST_PRINTED
+
+
 def _failure(source: Path, partial: Path, reason: str) -> NotebookError:
-    """Return the error that names the cell of ``partial`` that failed: the one with an error, or the last begun."""
+    """Return the error that names the cell of ``partial`` at fault: with an error, with a flood, or the last begun."""
     import nbformat
 
     cells = nbformat.read(partial, as_version=4).cells
@@ -186,7 +193,7 @@ def _failure(source: Path, partial: Path, reason: str) -> NotebookError:
     begun = [cell for cell in code if cell.metadata.get("papermill", {}).get("start_time")]
     where = "before its first cell"
     if begun:
-        cell = next(filter(_has_error, begun), begun[-1])
+        cell = next(filter(_has_error, begun), next(filter(_floods, begun), begun[-1]))
         first_line = next(iter(cell.source.strip().splitlines()), "")
         where = f"in code cell {code.index(cell) + 1} of {len(code)} ({first_line})"
     return NotebookError(f"{source} failed {where}: {reason}\nThe notebook as far as it got: {partial}")
@@ -241,7 +248,7 @@ def _records(notebook: NotebookNode, folder: Path) -> dict[str, dict[str, Any]]:
     """What is recorded in ``folder`` of the trainings and of the cells of studies that ``notebook`` reads."""
     paths = [folder / "trained" / f"{name}.json" for name in find_configurations(notebook)]
     for name in find_studies(notebook):
-        paths += [folder / "studied" / f"{name}.json", *sorted((folder / "studied" / name).glob("*.json"))]
+        paths += [folder / "studied" / f"{name}.json", *sorted((folder / "studied" / name).glob("[!.]*.json"))]
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()}
 
 

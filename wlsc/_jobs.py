@@ -26,7 +26,7 @@ def read_jobs(folder: Path) -> list[Job]:
     """Read the records of a build in ``folder``: trainings first, notebooks last."""
     jobs = []
     for kind, records in (("training", "trained"), ("study", "studied"), ("notebook", "reports")):
-        for path in sorted((folder / records).rglob("*.json")):
+        for path in sorted((folder / records).rglob("[!.]*.json")):
             record = json.loads(path.read_text(encoding="utf-8"))
             jobs.append(Job(kind, path.stem, record["duration_s"], record.get("peak_memory_bytes")))
     return jobs

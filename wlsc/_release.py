@@ -51,12 +51,12 @@ def gather_release(folder: Path, output: Path, repository: str) -> list[Path]:
     output.mkdir(parents=True, exist_ok=True)
     shutil.make_archive(str(output / "book-html"), "gztar", folder, "html")
     shutil.copyfile(folder / "book.pdf", output / "book.pdf")
-    reports = {path.stem: _read(path) for path in sorted((folder / "reports").glob("*.json"))}
-    claims = {path.stem: _read(path) for path in sorted((folder / "claims").glob("*.json"))}
+    reports = {path.stem: _read(path) for path in sorted((folder / "reports").glob("[!.]*.json"))}
+    claims = {path.stem: _read(path) for path in sorted((folder / "claims").glob("[!.]*.json"))}
     write_text(output / "results.json", json.dumps({"claims": claims, "reports": reports}, indent=1) + "\n")
     if repository:
         (output / "notebooks").mkdir(exist_ok=True)
-        for path in sorted((folder / "notebooks").glob("*.ipynb")):
+        for path in sorted((folder / "notebooks").glob("[!.]*.ipynb")):
             write_text(output / "notebooks" / path.name, _with_setup(_read(path), repository))
     files = [output / name for name in ("book-html.tar.gz", "book.pdf", "results.json")]
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

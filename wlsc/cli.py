@@ -298,19 +298,20 @@ def costs(
 
 @app.command()
 def verify(folder: BuildFolder, references: ReferenceFolder = Path("results/reference")) -> None:
-    """Compare a finished build with its reference; the exit code is 1 if a number is off, or if memory was too much."""
+    """Compare a finished build with its reference; exit with 1 if a number is off, or memory too much or unknown."""
     from wlsc._jobs import MOST_MEMORY, describe_memory, most_memory, read_jobs, read_report
     from wlsc._printed import read_book
     from wlsc._reference import compare, read_reference
 
     profile, jobs = read_report(folder)["profile"], read_jobs(folder)
     found = compare(read_book(folder), read_reference(references / f"{profile}.json")["pages"])
+    unmeasured = any(job.memory is None for job in jobs)
     too_much = most_memory(jobs) > MOST_MEMORY[profile]
     for drift in found.drifts:
         typer.echo(drift)
     typer.echo(found)
     typer.echo(f"{describe_memory(jobs)} Allowed are {MOST_MEMORY[profile] / 2**30:.0f} GiB.")
-    if found.drifts or too_much:
+    if found.drifts or too_much or unmeasured:
         raise typer.Exit(1)
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,15 @@ import torch
 from wlsc._cells import BaseStudy, load_measurement, match_once, measure_each, read_cells, save_measurement, write_once
 from wlsc._machine import peak_memory
 from wlsc._validation import check_choice
-from wlsc.analysis.clustering import MOST_SPARSE, class_purity, cluster_codes, clustering_scores, nearest_neighbours
+from wlsc.analysis.clustering import (
+    MOST_SPARSE,
+    CodeClusters,
+    class_purity,
+    cluster_codes,
+    clustering_scores,
+    count_clusters,
+    nearest_neighbours,
+)
 from wlsc.analysis.embedding import embed_tsne
 from wlsc.dictionary import initialize_dictionary
 from wlsc.experiments import surroundings
@@ -168,10 +176,12 @@ class Measurement:
     cell
         The cell.
     summary
-        "lam" (None for baselines), "activity" (mean number of non-zero codes), "n_parameters", "seconds" (of training
-        and encoding), "memory_bytes" (peak of the process beyond the data), "purity", "vote" (accuracy of the nearest
-        neighbours), "probe" (accuracy of a ridge classifier on the other half of the digits), "clusters": for each way
-        of clustering "accuracy", "nmi", "ari", "seconds", and the same of the half that labels may choose on
+        "lam" (None for baselines), "reached" (whether the activity that was to be matched was), "activity" (mean number
+        of non-zero codes), "n_empty" (samples whose code is zero), "n_parameters", "n_components" (of
+        `wlsc.representations.Representation`), "seconds" (of training and encoding), "memory_bytes" (peak of the
+        process beyond the data, the search for λ included), "purity", "vote" (accuracy of the nearest neighbours),
+        "probe" (accuracy of a ridge classifier on the other half of the digits), "clusters": for each way of clustering
+        "accuracy", "nmi", "ari", "n_clusters", "seconds", and the same of the half that labels may choose on
         ("chosen_on") and of the other ("scored_on"), and what is known of "embedding"; "cost" of the whole cell when it
         was measured: "duration_s", "peak_memory_bytes".
     labels
@@ -235,7 +245,7 @@ def encode(study: Study, cell: Cell) -> tuple[np.ndarray, Any]:
     ValueError
         If the method is a baseline.
     """
-    spec, options = study.methods[cell.method], _options(study, cell)
+    spec, (options, _) = study.methods[cell.method], _options(study, cell)
     check_choice("kind of the cell's method", spec.kind, tuple(_MODELS))
     samples, _ = _load_samples(study, cell.variation)
     model = _trained(study, spec.kind, samples, options, cell.seed, False)
@@ -261,17 +271,20 @@ def _conditions(study: Study, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _options(study: Study, cell: Cell) -> dict[str, Any]:
-    """Options of a cell's method, λ matched on the first seed where a method is to be as active as another."""
+def _options(study: Study, cell: Cell) -> tuple[dict[str, Any], bool]:
+    """Options of a cell's method, λ matched on the first seed where a method is to be as active as another.
+
+    Also whether that activity was reached.
+    """
     spec = study.methods[cell.method]
     changes = spec.trials[cell.trial - 1] if cell.trial else {}
     options = spec.options | changes
     if not spec.like or "lam" in changes:
-        return options
+        return options, True
     address = _conditions(study, cell) | {"trial": cell.trial}
     path = Path("matches", f"{cell.method}-t{cell.trial}-{cell.variation}.json")
     match = match_once(path, address, __name__, lambda: _search(study, cell.variation, spec, options))
-    return options | {"lam": float(f"{match.lam:.6g}")}
+    return options | {"lam": float(f"{match.lam:.6g}")}, match.reached
 
 
 def _search(study: Study, variation: str, spec: MethodSpec, options: Mapping[str, Any]) -> Match:
@@ -361,8 +374,9 @@ def _stored(codes: Any) -> Any:
 def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
     samples, classes = _load_samples(study, cell.variation)
     n_clusters = len(np.unique(classes))
-    options = _options(study, cell)
-    before, began = peak_memory(), time.perf_counter()
+    before = peak_memory()
+    options, reached = _options(study, cell)
+    began = time.perf_counter()
     found = _represented(study, cell, options, samples, n_clusters, show_progress)
     seconds, memory = time.perf_counter() - began, peak_memory() - before
     codes = split_signs(found.codes) if study.methods[cell.method].kind == "sparse_coding" else found.codes
@@ -374,8 +388,11 @@ def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
     labels = dict(_clusterings(study.methods[cell.method], found, n_clusters, cell.seed))
     summary = {
         "lam": options.get("lam"),
+        "reached": reached,
         "activity": (found.codes != 0).sum() / len(samples),
+        "n_empty": int((np.asarray((found.codes != 0).sum(axis=1)) == 0).sum()),
         "n_parameters": found.n_parameters,
+        "n_components": found.n_components,
         "seconds": seconds,
         "memory_bytes": memory,
         "purity": float(np.mean(nearest[:, :_N_PURITY] == classes[queries][:, None])),
@@ -411,14 +428,16 @@ def _clusterings(
     spec: MethodSpec, found: Representation, n_clusters: int, seed: int
 ) -> Iterator[tuple[str, tuple[np.ndarray, float]]]:
     """Clusters by each way, and the seconds that it took: the method's own last, as a copy of one or by itself."""
+    from scipy.sparse import issparse
     from sklearn.cluster import KMeans
 
-    textbook = {"n_eigenvectors": n_clusters, "n_groups": n_clusters, "self_loops": True, "regularization": 0}
+    # the same clusters but for rounding: each is the faster one where it is chosen
+    k_means = KMeans(n_clusters, n_init=5, random_state=seed, algorithm="lloyd" if issparse(found.codes) else "elkan")
     ways = {
-        "k_means": lambda codes: KMeans(n_clusters, n_init=5, random_state=seed).fit_predict(codes),
-        "textbook": lambda codes: _bipartite(codes, n_clusters, seed, **textbook),
-        "bipartite": lambda codes: _bipartite(codes, n_clusters, seed),
-        "eigengap": lambda codes: _bipartite(codes, None, seed, self_loops=True, regularization=0),
+        "k_means": k_means.fit_predict,
+        "textbook": lambda codes: _of_graph(codes, lambda weights: _textbook(weights, n_clusters, seed)),
+        "bipartite": lambda codes: _of_graph(codes, lambda weights: cluster_codes(weights, n_clusters, seed)),
+        "eigengap": lambda codes: _of_graph(codes, lambda weights: _textbook(weights, None, seed)),
     }
     results = {}
     for name, cluster in ways.items():
@@ -429,21 +448,34 @@ def _clusterings(
         yield "labels", (found.labels.astype(np.int16), 0.0)
 
 
-def _bipartite(codes: Any, n_clusters: int | None, seed: int, **options: Any) -> np.ndarray:
-    """Clusters by `cluster_codes`; samples whose code is empty belong to none, which is -1."""
+def _textbook(weights: Any, n_clusters: int | None, seed: int) -> CodeClusters:
+    """Spectral clustering with as many eigenvectors as clusters; how many says the eigengap if nobody does."""
+    plain: Any = {"self_loops": True, "regularization": 0}
+    n_clusters = n_clusters or count_clusters(weights, seed, **plain)
+    return cluster_codes(weights, n_clusters, seed, n_eigenvectors=n_clusters, n_groups=n_clusters, **plain)
+
+
+def _of_graph(codes: Any, cluster: Callable[[Any], CodeClusters]) -> np.ndarray:
+    """Clusters of samples by the graph of their codes; those whose code is empty belong to none, which is -1."""
     weights = split_signs(codes)
     filled = np.flatnonzero(np.asarray(weights.sum(axis=1)).ravel() > 0)
     labels = np.full(weights.shape[0], -1)
-    labels[filled] = cluster_codes(weights[filled], n_clusters, seed, **options).sample_labels
+    labels[filled] = cluster(weights[filled]).sample_labels
     return labels
 
 
 def _scores(classes: np.ndarray, labels: np.ndarray, halves: list[np.ndarray]) -> dict[str, Any]:
     def scored(rows: Any) -> dict[str, float]:
-        return clustering_scores(classes[rows], labels[rows])._asdict()
+        own, given = classes[rows], labels[rows]
+        scores = clustering_scores(own, given)
+        known = given >= 0
+        if not known.all():  # who is in no cluster is in no class's either
+            found = clustering_scores(own[known], given[known]).accuracy if known.any() else 0.0
+            scores = scores._replace(accuracy=found * float(known.mean()))
+        return scores._asdict()
 
     return scored(slice(None)) | {
-        "n_clusters": len(np.unique(labels)),
+        "n_clusters": len(np.unique(labels[labels >= 0])),
         "chosen_on": scored(halves[0]),
         "scored_on": scored(halves[1]),
     }

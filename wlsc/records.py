@@ -82,7 +82,7 @@ def _status(cell: str, records: Path, logs: Path) -> CellStatus:
 
 def load_costs(folder: Path) -> list[Cost]:
     """Add up what every executed notebook of a build took, from the reports in its folder, in the order of names."""
-    return [_cost(_read(path)) for path in sorted((folder / "reports").glob("*.json"))]
+    return [_cost(_read(path)) for path in sorted((folder / "reports").glob("[!.]*.json"))]
 
 
 def _cost(report: dict[str, Any]) -> Cost:

@@ -31,11 +31,15 @@ class Representation(NamedTuple):
         Numbers that the method learned.
     labels
         Cluster of each sample, shape (n_samples,), if the method clusters by itself.
+    n_components
+        Connected components of the method's own graph of samples, if it has one: with more of them than clusters the
+        leading eigenvectors are any that tell some of them apart.
     """
 
     codes: Any
     n_parameters: int
     labels: np.ndarray | None = None
+    n_components: int | None = None
 
 
 def represent(kind: str, samples: np.ndarray, n_clusters: int, seed: int, options: Mapping[str, Any]) -> Representation:
@@ -61,7 +65,7 @@ def represent(kind: str, samples: np.ndarray, n_clusters: int, seed: int, option
     Raises
     ------
     ValueError
-        If the kind or an option is unknown.
+        If the kind or an option is unknown, or there are no more samples than clusters.
 
     References
     ----------
@@ -69,6 +73,8 @@ def represent(kind: str, samples: np.ndarray, n_clusters: int, seed: int, option
     .. [2] X. Chen, D. Cai, Large scale spectral clustering with landmark-based representation, AAAI (2011) 313–318.
     """
     check_choice("kind", kind, tuple(BASELINES))
+    if check_count("n_clusters", n_clusters) >= len(samples):
+        raise ValueError(f"n_clusters must be below the number of samples ({len(samples)}), got {n_clusters}")
     try:
         return BASELINES[kind](samples, n_clusters, seed, **options)
     except TypeError as error:
@@ -139,6 +145,7 @@ def _umap(
 
 def _neighbour_graph(samples: np.ndarray, n_clusters: int, seed: int, n_neighbors: int = 10) -> Representation:
     from scipy.sparse import csr_array, diags_array
+    from scipy.sparse.csgraph import connected_components
     from scipy.sparse.linalg import eigsh
 
     from wlsc.analysis.clustering import nearest_neighbours
@@ -147,11 +154,13 @@ def _neighbour_graph(samples: np.ndarray, n_clusters: int, seed: int, n_neighbor
     rows = np.repeat(np.arange(len(samples), dtype=np.int32), n_neighbors)
     graph = csr_array((np.ones(nearest.size), (rows, nearest.ravel())), shape=(len(samples),) * 2)
     graph = graph + graph.T
+    n_components = int(connected_components(graph, directed=False, return_labels=False))
     scale = diags_array(graph.sum(axis=1) ** -0.5)  # every sample has neighbours
     start = np.random.default_rng(seed).uniform(0.5, 1, len(samples))
     _, vectors = eigsh(scale @ graph @ scale, n_clusters, which="LA", v0=start)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Representation((vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32), vectors.size)
+    codes = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    return Representation(codes, vectors.size, n_components=n_components)
 
 
 def _landmarks(

@@ -14,7 +14,13 @@ from scipy.sparse.linalg import svds
 from sklearn.metrics import adjusted_rand_score, mutual_info_score
 
 from wlsc.analysis import clustering
-from wlsc.analysis.clustering import class_purity, cluster_codes, clustering_scores, nearest_neighbours
+from wlsc.analysis.clustering import (
+    class_purity,
+    cluster_codes,
+    clustering_scores,
+    count_clusters,
+    nearest_neighbours,
+)
 
 PLAIN = {"self_loops": True, "regularization": 0}
 
@@ -137,6 +143,9 @@ def test_eigengap_counts_the_blocks():
     for n_blocks in (2, 3, 5):
         codes, blocks, _ = planted_codes(n_blocks)
         assert same_partition(cluster_codes(codes).sample_labels, blocks)
+        assert count_clusters(codes) == count_clusters(codes, self_loops=True, regularization=0) == n_blocks
+        unused = np.zeros((len(codes), 3))
+        assert count_clusters(np.hstack([codes, unused])) == n_blocks
     assert set(cluster_codes(np.eye(2)).atom_labels) == {0, 1}
 
 
@@ -444,6 +453,8 @@ def test_scores_do_not_depend_on_names():
     [
         ([0, 1], [0, 1, 1], "labels_pred must have as many entries as labels_true, got 3 for 2 samples"),
         ([], [], r"labels_true must be a non-empty array with one dimension, got shape \(0,\)"),
+        ([0, np.nan], [0, 1], "labels_true must be finite, got NaN or infinite values"),
+        ([0, 1], [0, np.inf], "labels_pred must be finite, got NaN or infinite values"),
         ([0, 1], np.eye(2), r"labels_pred must be a non-empty array with one dimension, got shape \(2, 2\)"),
     ],
 )

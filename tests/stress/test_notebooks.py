@@ -28,6 +28,16 @@ def test_a_notebook_that_prints_100_megabytes_stops_with_its_cell(tmp_path, wher
     assert not list((tmp_path / "out" / "notebooks").iterdir())
 
 
+@pytest.mark.tried("faults")
+def test_a_notebook_that_displays_100_megabytes_is_none(tmp_path):
+    source = write_notebook(tmp_path, "print('before')", "'x' * 100_000_000", "print('after')")
+    done = run_execute(source)
+    assert done.returncode == 1
+    reason = f"it printed more than {MOST_PRINTED:,} characters"
+    assert f"{source} failed in code cell 3 of 4 ('x' * 100_000_000): {reason}" in done.stderr
+    assert not list((tmp_path / "out" / "notebooks").iterdir())
+
+
 def test_what_a_page_can_show_is_shown(tmp_path):
     source = write_notebook(tmp_path, MEGABYTES.format(n=5, where=""))
     assert run_execute(source).returncode == 0

@@ -323,6 +323,25 @@ def _spectrum(graph: Any, n_eigenvectors: int, regularization: float, seed: int)
     return values[order], vectors * np.sign(largest) * scale[:, None]
 
 
+def count_clusters(codes: Any, random_state: int = 0, *, self_loops: bool = False, regularization: float = 1.0) -> int:
+    """Number of clusters by the largest gap between successive eigenvalues of the atoms' graph, from 2 to 30.
+
+    Parameters
+    ----------
+    codes, random_state, self_loops, regularization
+        As for `cluster_codes`, which takes this number if it is given none.
+
+    Raises
+    ------
+    ValueError
+        If the codes are not what is described there.
+    """
+    weights = _read_codes(codes)
+    coupling = _couple(weights[:, np.flatnonzero(weights.sum(axis=0))])
+    graph = coupling if self_loops else _without_diagonal(coupling)
+    return _count_by_eigengap(graph, regularization, min(weights.shape[0], graph.shape[0]), random_state)
+
+
 def _count_by_eigengap(graph: Any, regularization: float, most: int, seed: int) -> int:
     if most < 3:
         return most
@@ -433,7 +452,7 @@ def clustering_scores(labels_true: Any, labels_pred: Any) -> ClusteringScores:
     Raises
     ------
     ValueError
-        If the labels are empty, not one-dimensional or of different lengths.
+        If the labels are empty, not one-dimensional, not finite or of different lengths.
     """
     from scipy.optimize import linear_sum_assignment
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -471,7 +490,7 @@ def class_purity(values: Any, labels: Any, n_neighbours: int = 10, queries: Any 
     Raises
     ------
     ValueError
-        As `nearest_neighbours`, or if the labels are of another length.
+        As `nearest_neighbours`, or if the labels are of another length or not finite.
     """
     samples, classes = _read_matrix("values", values), _read_labels("labels", labels)
     if len(classes) != samples.shape[0]:
@@ -533,4 +552,6 @@ def _read_labels(name: str, labels: Any) -> np.ndarray:
     values = np.asarray(_to_numpy(labels))
     if values.ndim != 1 or not values.size:
         raise ValueError(f"{name} must be a non-empty array with one dimension, got shape {values.shape}")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinite values")
     return np.unique(values, return_inverse=True)[1]
