@@ -34,7 +34,7 @@ def print_book(page: Path, output: Path) -> None:
     ------
     ValueError
         If there is no such page.
-    RuntimeError
+    OSError
         If there is no browser.
     """
     from playwright.sync_api import Error, sync_playwright
@@ -45,7 +45,7 @@ def print_book(page: Path, output: Path) -> None:
         try:
             browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         except Error as error:
-            raise RuntimeError(
+            raise OSError(
                 "printing needs Chromium: install it, or run `playwright install chromium` "
                 f"({str(error).splitlines()[0]})"
             ) from error

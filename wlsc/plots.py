@@ -1,7 +1,7 @@
 """Pictures of arrays. Nothing is computed here, and every figure has one style.
 
-Colours follow Okabe and Ito's palette, which colour-blind readers can tell apart; a model has the same colour in every
-figure. Each function returns a Matplotlib figure that belongs to no window.
+Colours begin with Okabe and Ito's palette, which colour-blind readers can tell apart; labels say again what a colour
+says. A model has the same colour in every figure. Each function returns a Matplotlib figure that belongs to no window.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from wlsc._jobs import MOST_MEMORY, most_memory, read_jobs
-from wlsc._printed import read_book
+from wlsc._printed import MARK, read_book
 from wlsc._reference import REASONS, compare, make_entries, read_reference, read_rules
 
 REFERENCES = REPOSITORY / "results" / "reference"
@@ -32,6 +32,15 @@ def test_tolerances_follow_from_the_rules(quick_book, reference):
             assert (entry["reason"], entry.keys()) == (by_rule["reason"], by_rule.keys()), (page, name)
             if entry["text"] == by_rule["text"] and "spread" not in entry["reason"]:
                 assert entry == by_rule, (page, name)
+
+
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_reasons_that_were_accepted_are_those_of_the_rules(profile):
+    rules = read_rules(REFERENCES / "tolerances.json")
+    for page, known in read_reference(REFERENCES / f"{profile}.json")["pages"].items():
+        for name, entry in known.items():
+            rule = next(rule for rule in rules if rule.applies(page, name))
+            assert entry["reason"] == ("time" if entry["text"] == MARK else rule.reason), (page, name)
 
 
 def test_every_reason_is_in_use(reference):

@@ -105,6 +105,26 @@ def test_every_chapter_leads_to_the_glossary(chapter):
     assert "{term}`" in (BOOK / f"{chapter}.md").read_text(encoding="utf-8")
 
 
+def test_every_term_of_the_glossary_that_chapters_use_is_linked_in_one():
+    terms = re.findall(r"^([^\s:`#(].*)\n  +\S", (BOOK / "glossary.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert len(terms) > 25
+    chapters = [(BOOK / f"{name}.md").read_text(encoding="utf-8") for name in NOTEBOOKS]
+    prose = "\n".join(
+        re.sub(r"^```\{code-cell\}.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL) for text in chapters
+    )
+    linked = {name.lower() for name in re.findall(r"\{term\}`(?:[^`<]*<)?([^`<>]+)>?`", prose)}
+    used = {term.lower() for term in terms if re.search(rf"\b{re.escape(term)}s?\b", prose, flags=re.IGNORECASE)}
+    assert len(used) > 20
+    assert used - linked == set()
+
+
+def test_every_citation_leads_to_what_is_cited():
+    entries = (BOOK / "references.bib").read_text(encoding="utf-8").split("\n@")[1:]
+    assert len(entries) > 50
+    for entry in entries:
+        assert re.search(r"^\s*(doi|url|eprint)\s*=\s*\{\S+\}", entry, flags=re.MULTILINE), entry
+
+
 def test_a_table_of_contents_is_read_in_order(tmp_path):
     toc = tmp_path / "_toc.yml"
     toc.write_text(

@@ -77,6 +77,18 @@ def test_no_page_loads_anything_from_elsewhere(html):
         assert not [url for url in outside if not url.startswith("data:")], path
 
 
+def test_whatever_a_page_loads_is_there(html):
+    n_found = 0
+    for path in html.rglob("*.html"):
+        if "_static" in path.parts:
+            continue
+        for url in read_document(path.resolve()).loaded:
+            if not urlsplit(url).scheme and (local := unquote(urlsplit(url).path)):
+                assert (path.parent / local).exists(), (path.name, url)
+                n_found += 1
+    assert n_found > 100
+
+
 @pytest.mark.parametrize("chapter", PAGES)
 def test_a_page_describes_itself(html, chapter):
     document = read_document((html / f"{chapter}.html").resolve())

@@ -111,7 +111,7 @@ def test_a_unit_has_the_shape_and_the_tuning_that_are_shown(shipped):
     models = state(explorer, "explorer.models.map(({ name }) => name)")
     assert len(models) >= 5
     explorer.get_by_label("model", exact=True).focus()
-    n_compared = 0
+    n_compared = n_tuned = 0
     for model in models:
         assert numbers(explorer).startswith(f"{model}, unit 1 of ")
         names, shown = (explorer.locator(tag).all_inner_texts() for tag in ("dt", "dd"))
@@ -121,6 +121,7 @@ def test_a_unit_has_the_shape_and_the_tuning_that_are_shown(shipped):
             turns = np.exp(2j * np.pi * np.arange(len(rates)) / len(rates))
             variance = 1 - np.abs(rates @ turns) / rates.sum()
             assert facts["circular variance"] == pytest.approx(variance, abs=0.01), model
+            n_tuned += 1
         atom = array(explorer, "explorer.model.pictures[0].table.row(0)")
         side = round(len(atom) ** 0.5)
         fit = fit_gabors(atom[None], (side, side))
@@ -129,7 +130,7 @@ def test_a_unit_has_the_shape_and_the_tuning_that_are_shown(shipped):
             assert fit.ny[0] == pytest.approx(facts["ny"], rel=0.1), model
             n_compared += 1
         press(page, "ArrowDown")
-    assert n_compared >= 2
+    assert n_compared >= 2 and n_tuned >= len(models) // 2
 
 
 def test_the_histogram_is_that_of_the_figures(shipped, built_book):
