@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TextIO
 
 from wlsc._files import locked, write_text
-from wlsc._machine import peak_memory, processor_name, source_commit
+from wlsc._machine import cost_since, processor_name, source_commit
 from wlsc._notebooks import (
     find_configurations,
     find_data,
@@ -83,9 +83,9 @@ def execute_notebook(source: Path, parameters: Mapping[str, str], folder: Path, 
         start = time.perf_counter()
         given = {name: value for name, value in values.items() if value != known[name]}
         executed = _run(source, notebook, given, partial, cell_timeout)
-        duration = time.perf_counter() - start
+        cost = cost_since(start, with_children=True)  # the kernel is one
         _publish(executed)
-        report = _report(source, notebook, values, duration, folder)
+        report = _report(source, notebook, values, cost, folder)
         write_text(folder / "reports" / f"{source.stem}.json", report)
         write_text(output, json.dumps(executed, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
         partial.unlink()
@@ -217,7 +217,9 @@ def _publish(notebook: NotebookNode) -> None:
     number_cells(notebook)
 
 
-def _report(source: Path, notebook: NotebookNode, parameters: Mapping[str, Any], duration: float, folder: Path) -> str:
+def _report(
+    source: Path, notebook: NotebookNode, parameters: Mapping[str, Any], cost: Mapping[str, Any], folder: Path
+) -> str:
     from wlsc.datasets.registry import source_hashes
 
     records = _records(notebook, folder)
@@ -233,9 +235,8 @@ def _report(source: Path, notebook: NotebookNode, parameters: Mapping[str, Any],
         "parameters": dict(parameters),
         "configuration": _configuration(source, notebook, parameters),
         "data": {name: digest for hashes in (*trained_on, *loaded) for name, digest in hashes.items()},
-        "duration_s": round(duration, 3),
+        **cost,
         "training_s": {name: record["duration_s"] for name, record in records.items()},
-        "peak_memory_bytes": peak_memory(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": source_commit(source.parent),
         "processor": processor_name(),

@@ -29,12 +29,16 @@ def source_commit(folder: Path) -> str:
         return "unknown"
 
 
-def peak_memory() -> int:
-    """Largest resident memory of this process so far and of the largest that it has waited for, together, in bytes."""
+def peak_memory(with_children: bool = False) -> int:
+    """Largest resident memory of this process so far, in bytes; with that of the largest child it has waited for.
+
+    A child begins as a copy of its parent, and as large: one that a large process starts for a moment counts as that.
+    """
     kilobyte = 1 if sys.platform == "darwin" else 1024  # the unit differs between the systems
-    return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * kilobyte
+    counted = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)[: 1 + with_children]
+    return sum(resource.getrusage(who).ru_maxrss for who in counted) * kilobyte
 
 
-def cost_since(began: float) -> dict[str, Any]:
+def cost_since(began: float, with_children: bool = False) -> dict[str, Any]:
     """What is spent since ``began``, a time of `time.perf_counter`: "duration_s", and "peak_memory_bytes" so far."""
-    return {"duration_s": round(time.perf_counter() - began, 3), "peak_memory_bytes": peak_memory()}
+    return {"duration_s": round(time.perf_counter() - began, 3), "peak_memory_bytes": peak_memory(with_children)}
