@@ -10,6 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+#: Unit of what `resource` tells, which differs between the systems.
+_KILOBYTE = 1 if sys.platform == "darwin" else 1024
+
 
 def processor_name() -> str:
     """Name of the processor, as far as the system tells it."""
@@ -34,9 +37,18 @@ def peak_memory(with_children: bool = False) -> int:
 
     A child begins as a copy of its parent, and as large: one that a large process starts for a moment counts as that.
     """
-    kilobyte = 1 if sys.platform == "darwin" else 1024  # the unit differs between the systems
-    counted = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)[: 1 + with_children]
-    return sum(resource.getrusage(who).ru_maxrss for who in counted) * kilobyte
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _KILOBYTE if with_children else 0
+    return _own_peak() + children
+
+
+def _own_peak() -> int:
+    """Of this program alone, as Linux tells; elsewhere also of that which the process ran before."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTE
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def cost_since(began: float, with_children: bool = False) -> dict[str, Any]:
