@@ -184,7 +184,8 @@ def _draw_graph(axis: Axes, samples: np.ndarray, atoms: np.ndarray, codes: np.nd
 @_styled
 def filter_grids(panels: Mapping[str, np.ndarray], patch_shape: tuple[int, int], n_columns: int = 14) -> Figure:
     """Draw filters (n_filters, height · width) as grids of small pictures; each has its own symmetric grey scale."""
-    figure, axes = _axes(len(panels), width=4.6 * len(panels), height=4.9)
+    width = min(4.6 * len(panels), 9.2)  # more panels are smaller ones, and their titles stay as large
+    figure, axes = _axes(len(panels), width=width, height=width / len(panels) + 0.3)
     for axis, (title, filters) in zip(axes, panels.items(), strict=True):
         axis.imshow(_tiles(filters, patch_shape, n_columns), vmin=-1, vmax=1, interpolation="nearest")
         axis.set(title=title)
