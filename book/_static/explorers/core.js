@@ -101,6 +101,17 @@
     return [slider, element("span", { class: "wlsc-value", "aria-hidden": "true" })];
   };
 
+  /** Say where a slider stands, for the eye and for those who listen. */
+  explorers.tell = function (slider, output, text) {
+    slider.setAttribute("aria-valuetext", text);
+    output.textContent = text;
+  };
+
+  /** A part of an explorer under a heading; `width` is one of its classes, or nothing for a narrow one. */
+  explorers.panel = function (title, width, ...children) {
+    return element("div", { class: `wlsc-panel ${width}`.trim() }, element("p", { class: "wlsc-heading" }, title), ...children);
+  };
+
   /** A list to choose from: pairs of value and text. */
   explorers.select = function (choices, onchange) {
     const options = choices.map(([value, text]) => element("option", { value }, text));

@@ -25,7 +25,7 @@
     }
 
     build(examples, labels) {
-      const { element, labelled, picture } = explorers;
+      const { element, labelled, panel, picture } = explorers;
       this.canvas = element("canvas", {
         class: "wlsc-picture",
         tabindex: 0,
@@ -57,25 +57,14 @@
         element(
           "div",
           { class: "wlsc-columns" },
-          element(
-            "div",
-            { class: "wlsc-panel" },
-            element("p", { class: "wlsc-heading" }, "Draw here"),
+          panel(
+            "Draw here",
+            "",
             element("div", { class: "wlsc-drawing" }, this.canvas, this.cursor),
             element("button", { type: "button", onclick: () => this.clear() }, "Clear"),
           ),
-          element(
-            "div",
-            { class: "wlsc-panel" },
-            element("p", { class: "wlsc-heading" }, "Reconstruction"),
-            this.reconstruction,
-          ),
-          element(
-            "div",
-            { class: "wlsc-panel wlsc-wide" },
-            element("p", { class: "wlsc-heading" }, "Active atoms"),
-            this.list.list,
-          ),
+          panel("Reconstruction", "", this.reconstruction),
+          panel("Active atoms", "wlsc-wide", this.list.list),
         ),
         element(
           "div",
@@ -90,8 +79,7 @@
 
     setPenalty(lam) {
       this.lam = lam;
-      this.output.textContent = explorers.digits(lam);
-      this.slider.setAttribute("aria-valuetext", explorers.digits(lam));
+      explorers.tell(this.slider, this.output, explorers.digits(lam));
       this.changed();
     }
 

@@ -56,10 +56,9 @@
           "div",
           { class: "wlsc-columns" },
           element("div", { class: "wlsc-panel wlsc-plane" }, this.plane, this.legend()),
-          element(
-            "div",
-            { class: "wlsc-panel wlsc-wide" },
-            element("p", { class: "wlsc-heading" }, "Digit and atoms"),
+          explorers.panel(
+            "Digit and atoms",
+            "wlsc-wide",
             element("div", { class: "wlsc-thumbnail" }, this.image),
             this.list.list,
           ),

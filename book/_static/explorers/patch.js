@@ -16,7 +16,7 @@
     }
 
     build() {
-      const { element, labelled, picture } = explorers;
+      const { element, labelled, panel, picture } = explorers;
       this.original = picture("The patch");
       this.reconstruction = picture("Reconstruction from the active atoms");
       this.tiles = this.trained[0].rows.map(() => element("canvas", { class: "wlsc-picture" }));
@@ -46,18 +46,8 @@
             portrait("Patch", this.original),
             portrait("Reconstruction", this.reconstruction),
           ),
-          element(
-            "div",
-            { class: "wlsc-panel wlsc-plane" },
-            element("p", { class: "wlsc-heading" }, "Dictionary, atoms in use framed"),
-            this.mosaic,
-          ),
-          element(
-            "div",
-            { class: "wlsc-panel wlsc-wide" },
-            element("p", { class: "wlsc-heading" }, "Heaviest atoms"),
-            this.list.list,
-          ),
+          panel("Dictionary, atoms in use framed", "wlsc-plane", this.mosaic),
+          panel("Heaviest atoms", "wlsc-wide", this.list.list),
         ),
         element("div", { class: "wlsc-buttons", role: "group", "aria-label": "Patches" }, "patch", ...buttons),
         labelled("penalty λ, from hull to k-means", this.slider, this.output),
@@ -71,8 +61,7 @@
       this.dictionary = this.trained[index];
       this.gram = explorers.gramMatrix(this.dictionary.flat, this.tiles.length);
       this.slider.value = index;
-      this.slider.setAttribute("aria-valuetext", explorers.digits(this.lam));
-      this.output.textContent = explorers.digits(this.lam);
+      explorers.tell(this.slider, this.output, explorers.digits(this.lam));
       this.dictionary.rows.forEach((atom, i) => paintSigned(this.tiles[i], atom));
       this.show();
     }

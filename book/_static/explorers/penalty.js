@@ -36,7 +36,7 @@
     }
 
     build(colours) {
-      const { element, labelled, svg } = explorers;
+      const { element, labelled, panel, svg } = explorers;
       this.edges = svg("g", { stroke: "#8a8a8a" });
       this.own = svg("g", { stroke: colours.own });
       this.atoms = svg("g", { fill: colours.atoms, stroke: "#fff" });
@@ -71,12 +71,7 @@
           "div",
           { class: "wlsc-columns" },
           element("div", { class: "wlsc-panel wlsc-plane" }, this.picture),
-          element(
-            "div",
-            { class: "wlsc-panel wlsc-wide" },
-            element("p", { class: "wlsc-heading" }, "Code of the marked point"),
-            this.list.list,
-          ),
+          panel("Code of the marked point", "wlsc-wide", this.list.list),
         ),
         labelled("penalty λ, from hull to k-means", this.slider, this.output),
         ...this.numbers.content,
@@ -89,8 +84,7 @@
       this.dictionary = this.trained[index];
       this.gram = explorers.gramMatrix(this.dictionary.flat, this.dictionary.rows.length);
       this.slider.value = index;
-      this.slider.setAttribute("aria-valuetext", explorers.digits(this.lam));
-      this.output.textContent = explorers.digits(this.lam);
+      explorers.tell(this.slider, this.output, explorers.digits(this.lam));
       this.codes = this.samples.map((sample) => this.codeOf(sample));
       this.edges.replaceChildren(...this.samples.flatMap((sample, i) => this.edgesOf(sample, this.codes[i])));
       this.atoms.replaceChildren(...this.dictionary.rows.map((atom) => this.triangle(atom)));

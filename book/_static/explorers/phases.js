@@ -76,8 +76,7 @@
       const { name, models } = this.treatments[index];
       this.models = models;
       this.slider.value = index;
-      this.slider.setAttribute("aria-valuetext", name);
-      this.output.textContent = name;
+      explorers.tell(this.slider, this.output, name);
       this.picture.setAttribute("aria-label", `Histogram of spatial phase, ${name}`);
       const width = (across(1) - across(0)) / (models.length + 1);
       const bars = models.flatMap(({ colour, shares }, place) =>
