@@ -7,10 +7,12 @@ notebooks themselves and is typed nowhere else.
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from wlsc._tables import from_table, suggestion
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -32,11 +34,38 @@ def _files(entry: Mapping[str, Any]) -> Iterator[str]:
             yield from _files(child)
 
 
+@dataclass(frozen=True)
+class Header:
+    """What a notebook says of itself under ``wlsc`` in its YAML header.
+
+    Attributes
+    ----------
+    needs
+        Notebooks whose results it reads.
+    data
+        Data sets that it loads itself; those of its trainings and studies stand in their configurations.
+    """
+
+    needs: list[str] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
+
+
+def _header(notebook: NotebookNode, where: str = "notebook") -> Header:
+    return from_table(Header, notebook.metadata.get("wlsc") or {}, f"{where}: wlsc")
+
+
 def read_notebook(path: Path) -> NotebookNode:
-    """Return the text notebook at ``path``, with cell ids that are the same every time."""
+    """Return the text notebook at ``path``, with cell ids that are the same every time.
+
+    Raises
+    ------
+    ValueError
+        If its header has a key under ``wlsc`` that `Header` does not know.
+    """
     import jupytext
 
     notebook = jupytext.read(path)
+    _header(notebook, str(path))
     number_cells(notebook)
     return notebook
 
@@ -95,15 +124,12 @@ def _find_names(notebook: NotebookNode, function: str) -> list[str]:
 
 def find_needs(notebook: NotebookNode) -> list[str]:
     """Return the notebooks whose results ``notebook`` reads: ``wlsc: {needs: [...]}`` in its header."""
-    return list(notebook.metadata.get("wlsc", {}).get("needs", []))
+    return _header(notebook).needs
 
 
 def find_data(notebook: NotebookNode) -> list[str]:
-    """Return the data sets that ``notebook`` itself loads: ``wlsc: {data: [...]}`` in its header.
-
-    Those of its trainings and studies stand in their configurations.
-    """
-    return list(notebook.metadata.get("wlsc", {}).get("data", []))
+    """Return the data sets that ``notebook`` itself loads: ``wlsc: {data: [...]}`` in its header."""
+    return _header(notebook).data
 
 
 def read_parameters(notebook: NotebookNode) -> dict[str, Any]:
@@ -139,8 +165,7 @@ def parse_parameters(known: Mapping[str, Any], given: Mapping[str, str]) -> dict
 
 def _parse(name: str, text: str, known: Mapping[str, Any]) -> Any:
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean {nearest[0]}?)" if nearest else ""
+        hint = suggestion(name, known)
         raise ValueError(f"parameter must be one of {', '.join(known) or 'none'}, got {name}{hint}")
     default = known[name]
     if isinstance(default, str):

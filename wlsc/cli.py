@@ -343,6 +343,9 @@ def report(
     folders: Annotated[list[Path] | None, typer.Argument(help="Where counts lie; the first that has them.")] = None,
 ) -> None:
     """Say what the last runs of the tests tried, and how they ended."""
+    from itertools import zip_longest
+    from textwrap import wrap
+
     from wlsc.results import load_result
     from wlsc.trust import list_trials
 
@@ -350,4 +353,5 @@ def report(
     runs = {suite: [run for place in places if (run := load_result(suite, place))] for suite in ("test", "stress")}
     header, rows = list_trials({f"make {suite}": found[0] if found else None for suite, found in runs.items()})
     for title, *cells in [header, *rows]:
-        typer.echo(f"{title:<70}" + "".join(f"{cell:>36}" for cell in cells))
+        for start, *parts in zip_longest([title], *(wrap(cell, 34) for cell in cells), fillvalue=""):
+            typer.echo(f"{start:<70}" + "".join(f"{part:>36}" for part in parts))

@@ -89,7 +89,7 @@ class SavedTable:
 
 
 def save_table(name: str, profile: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> SavedTable:
-    """Save a table as ``name``.csv among the figures, for a page to include with the directive ``csv-table``.
+    """Save a table as ``name``.csv among the figures, for a page to include with the directive ``saved-table``.
 
     Parameters
     ----------

@@ -27,13 +27,12 @@ def list_trials(runs: Mapping[str, Mapping[str, Any] | None]) -> tuple[list[str]
     Returns
     -------
     tuple
-        Header and rows of a table. Counts are of tests that passed; what was not run says so.
+        Header and rows of a table, in Markdown. Counts are of tests that passed; what failed and why others were
+        skipped is named, and what was not run says so.
     """
     rows: dict[str, Callable[[Mapping[str, Any]], str]] = {
         **{title: partial(_describe_kind, kind) for kind, title in KINDS.items()},
-        "all tests": lambda run: ", ".join(
-            f"{run[outcome]:,} {outcome}" for outcome in ("passed", "failed", "skipped")
-        ),
+        "all tests": _describe_outcomes,
         "when": lambda run: run["finished"][:10],
         "commit": lambda run: run["commit"][:12],
         "processor": lambda run: run["processor"],
@@ -50,3 +49,15 @@ def _describe_kind(kind: str, run: Mapping[str, Any]) -> str:
         return "not run"
     failed = [f"{trial[outcome]:,} {outcome}" for outcome in ("failed", "skipped") if trial[outcome]]
     return ", ".join([f"{trial['count']:,} in {trial['passed']:,} test{'s' * (trial['passed'] != 1)}", *failed])
+
+
+def _describe_outcomes(run: Mapping[str, Any]) -> str:
+    """How many tests ended how; which failed and why others were skipped, unless the run kept neither."""
+    named = {
+        "failed": [f"`{name}`" for name in run.get("failures", ())],
+        "skipped": [f"{reason} ({number:,})" for reason, number in run.get("skips", {}).items()],
+    }
+    return ", ".join(
+        f"{run[outcome]:,} {outcome}" + (f": {', '.join(names)}" if (names := named.get(outcome)) else "")
+        for outcome in ("passed", "failed", "skipped")
+    )
