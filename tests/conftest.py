@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-from tests.tally import Tally, note_kinds
+from tests.tally import NOT_TESTED, Tally, note_kinds
 from wlsc._notebooks import is_notebook, list_pages
 
 REPOSITORY = Path(__file__).parents[1]
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def give_up(reason: str) -> NoReturn:
     """Skip a test that this machine cannot run; under continuous integration, which must be able to, fail it."""
-    message = f"NOT TESTED: {reason}"
+    message = NOT_TESTED + reason
     pytest.fail(message) if UNDER_CI else pytest.skip(message)
 
 

@@ -14,6 +14,9 @@ from wlsc._files import write_text
 from wlsc._machine import processor_name, source_commit
 from wlsc.trust import KINDS
 
+#: Begins the reason of a test that was given up, where a machine lacks something.
+NOT_TESTED = "NOT TESTED: "
+
 
 def note_kinds(items: list[pytest.Item]) -> None:
     """Send the kinds that the marker ``tried`` names along with the reports of the tests."""
@@ -29,20 +32,33 @@ class Tally:
 
     A test tries a kind if it is marked with it, which counts as one trial, or if it records how many there were, all at
     once or one after the other (``record_property("kills", 20)``). Only trials of tests that passed are counted. What
-    such tests measured is kept too: ``record_property("measured", ["bytes of something", 17])``.
+    such tests measured is kept too: ``record_property("measured", ["bytes of something", 17])``. Those that failed are
+    named, and those that were skipped counted by their reason.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.outcomes: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self.skips: Counter[str] = Counter()
         self.tried: dict[str, Counter[str]] = {}
         self.measured: dict[str, object] = {}
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Count a file of tests that cannot be read as one that failed."""
+        if report.failed:
+            self.outcomes["failed"] += 1
+            self.failures.append(report.nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count one test, when it has been called or could not be."""
         if report.when != "call" and report.passed:
             return
         self.outcomes[report.outcome] += 1
+        if report.failed:
+            self.failures.append(report.nodeid)
+        if report.skipped:
+            self.skips[_reason(report)] += 1
         if report.passed:
             self.measured |= dict(value for name, value in report.user_properties if name == "measured")
         numbers = Counter({str(kind): 0 for name, kind in report.user_properties if name == "tried"})
@@ -63,6 +79,8 @@ class Tally:
             "processor": processor_name(),
             "python": platform.python_version(),
             **{outcome: self.outcomes[outcome] for outcome in outcomes},
+            "failures": sorted(self.failures),
+            "skips": dict(sorted(self.skips.items())),
             "tried": {
                 kind: {name: counts[name] for name in ("count", *outcomes)} for kind, counts in self.tried.items()
             },
@@ -70,3 +88,10 @@ class Tally:
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, json.dumps(record, indent=1) + "\n")
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """Why a test was skipped, in a line."""
+    assert isinstance(report.longrepr, tuple)  # place and message
+    message = report.longrepr[2].removeprefix("Skipped: ").removeprefix(NOT_TESTED)
+    return " ".join(message.split())

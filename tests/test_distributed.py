@@ -76,6 +76,7 @@ def start_by_hand(n_processes, config, runs):
     return processes
 
 
+@pytest.mark.tried("kills")
 def test_a_process_that_dies_stops_the_run_and_it_resumes_to_the_end(tmp_path, monkeypatch):
     config, runs = tmp_path / "digits.toml", tmp_path / "runs"
     config.write_text(CONFIGURATION.format(n_epochs=150), encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import gzip
+import inspect
 import io
 import pickle
 import re
@@ -95,6 +96,15 @@ class TestTheSources:
     def test_what_is_looked_for_would_be_found(self, code):
         assert list(dangers(code))
         assert not list(dangers("model.eval()\nnp.load(path, allow_pickle=False)\nimport numpy"))
+
+    def test_scripts_of_the_book_put_text_on_pages_and_no_code(self):
+        scripts = list((REPOSITORY / "book" / "_static").rglob("*.js"))
+        assert len(scripts) > 5
+        forbidden = (
+            r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|Function|srcdoc|setTimeout\(['\"])"
+        )
+        found = {path.name: re.findall(forbidden, path.read_text(encoding="utf-8")) for path in scripts}
+        assert {name: what for name, what in found.items() if what} == {}
 
     def test_only_a_registered_file_is_read_by_the_reader_that_a_crafted_one_can_bring_down(self):
         users = [name for name, code in shipped_code() if "loadmat(" in code]
@@ -431,24 +441,36 @@ class TestPages:
         assert Scripts(svg).code == []
 
     @pytest.mark.tried("inputs")
-    def test_a_script_in_captions_text_and_outputs_is_text(self, tmp_path):
+    def test_a_script_in_captions_text_tables_explorers_and_outputs_is_text(self, tmp_path):
         tree = plant(tmp_path)
-        text = f"\nA sentence {planted('sentence')} goes on.\n\n{planted('block')}\n"
+        text = f"\nA sentence {planted('sentence')} goes on, {{glue:text}}`said`.\n\n{planted('block')}\n"
         options = f":name: descent\n:alt: {planted('alt')}\n"
-        caption = f"\n```{{figure}} figures/descent.svg\n{options}\nA {planted('caption')}.\n```\n"
+        text += f"\n```{{figure}} figures/descent.svg\n{options}\nA {planted('caption')}.\n```\n"
+        text += f"\n```{{saved-table}} kept\nA {planted('heading')}.\n```\n"
         cells = (
-            "from IPython.display import Markdown\nfrom wlsc import plots\nfrom wlsc.results import save_figure",
-            f"figure = plots.curves({{{planted('title')!r}: {{'WLSC': ([0, 1], [0, 1])}}}}, 'x', 'y')\n"
+            "from IPython.display import Markdown\nfrom myst_nb import glue\nfrom wlsc import explorers, plots\n"
+            "from wlsc.results import save_figure, save_table",
+            inspect.getsource(planted),  # so that the page shows a script only where a cell gives one
+            "figure = plots.curves({planted('title'): {'WLSC': ([0, 1], [0, 1])}}, 'x', 'y')\n"
             "save_figure(figure, 'descent', profile, {'x': [0, 1]})",
-            f"print({planted('printed')!r})",
-            f"{planted('value')!r}",
-            f"Markdown('| name | value |\\n|---|---|\\n| ' + {planted('table')!r} + ' | 1 |')",
+            "print(planted('printed'))",
+            "planted('value')",
+            "Markdown('| name | value |\\n|---|---|\\n| ' + planted('table') + ' | 1 |')",
+            "glue('said', planted('glued'), display=False)",
+            "kept = save_table('kept', profile, ['name', planted('header')], [[planted('cell'), 1]])",
+            "still = explorers.Still('descent.svg', planted('still'))\n"
+            "explorers.phase_slider('phases', profile, {planted('treatment'): {planted('model'): [45]}}, still)",
         )
-        write_page(tree / "book", "first", cells, text=text + caption)
+        write_page(tree / "book", "first", cells, text=text)
         (tree / "book" / "_toc.yml").write_text("format: jb-book\nroot: first\n")
         assert make_book(tree).wait(600) == 0, said(tree)
-        pages = {path.name: path.read_text(encoding="utf-8") for path in (tree / "_build/quick/html").glob("*.html")}
-        for where in ("sentence", "block", "alt", "caption", "printed", "value", "table"):
+        site = tree / "_build" / "quick" / "html"
+        pages = {path.name: path.read_text(encoding="utf-8") for path in site.glob("*.html")}
+        routes = "sentence block alt caption heading printed value table glued header cell still"
+        for where in routes.split():
             assert f"planted_{where}()" in pages["first.html"], where
+        assert 'data-explorer="phases"' in pages["first.html"]
+        explorer = (site / "explorers" / "phases.js").read_text(encoding="utf-8")
+        assert "planted_treatment()" in explorer and "planted_model()" in explorer
         for name, page in pages.items():
             assert not [code for code in Scripts(page).code if "planted" in code], name

@@ -13,6 +13,7 @@ import nbformat
 import pytest
 
 from tests.conftest import NOTEBOOKS, REPOSITORY
+from wlsc._jobs import MOST_MEMORY, read_jobs
 
 #: Folders of a build that rules write to and read from.
 BUILT = ("notebooks", "reports", "trained", "studied")
@@ -55,13 +56,14 @@ def copy(quick_book: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def planned(folder: Path) -> set[str]:
-    """What Snakemake would do: names of rules, with the notebook or training they are for."""
+def plan(folder: Path, *options: str) -> dict[str, str]:
+    """What Snakemake would do: names of rules, with the notebook or training they are for, and what is said of each."""
     command = [
         str(Path(sys.executable).with_name("snakemake")),
         "--cores",
         "1",
         "--dry-run",
+        *options,
         "--config",
         "profile=quick",
     ]
@@ -72,7 +74,15 @@ def planned(folder: Path) -> set[str]:
     assert ("Nothing to be done" in said) != ("\nrule " in said)
     jobs = re.findall(r"^rule (\w+):(.*?)(?=^\S|\Z)", said, flags=re.MULTILINE | re.DOTALL)
     names = (re.search(r"wildcards: name=(\w+)", details) for _, details in jobs)
-    return {f"{rule} {name[1]}" if name else rule for (rule, _), name in zip(jobs, names, strict=True)} - {"book"}
+    return {
+        f"{rule} {name[1]}" if name else rule: details
+        for (rule, details), name in zip(jobs, names, strict=True)
+        if rule != "book"
+    }
+
+
+def planned(folder: Path) -> set[str]:
+    return set(plan(folder))
 
 
 def test_an_unknown_setting_is_refused():
@@ -88,6 +98,20 @@ def append(path: Path, text: str) -> None:
 
 def test_nothing_is_done_again_without_a_change(copy):
     assert planned(copy) == set()
+
+
+def test_no_job_takes_more_memory_than_it_declares_and_two_fit_into_that_of_a_build(copy):
+    rules = {"training": "train", "study": "study", "notebook": "execute"}
+    taken = {f"{rules[job.kind]} {job.name}": job.memory / 1e6 for job in read_jobs(copy / "_build" / "quick")}
+    declared = {
+        job: int(found[1])
+        for job, details in plan(copy, "--forceall").items()
+        if (found := re.search(r"resources: .*\bmem_mb=(\d+)", details))
+    }
+    assert taken.keys() == declared.keys()
+    assert [job for job in taken if taken[job] > declared[job]] == []
+    (memory,) = re.findall(r"^book: MEMORY = (\d+)$", (REPOSITORY / "Makefile").read_text(), flags=re.MULTILINE)
+    assert sum(sorted(declared.values())[-2:]) <= int(memory) < MOST_MEMORY["quick"] / 1e6
 
 
 def test_an_edited_notebook_runs_again_with_those_that_need_it(copy):

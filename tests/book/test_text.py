@@ -8,6 +8,7 @@ import jupytext
 import pytest
 from jupytext.config import load_jupytext_config
 
+from tests.book.test_execution import write_notebook
 from tests.conftest import NOTEBOOKS, PAGES, REPOSITORY
 from wlsc._notebooks import (
     find_configurations,
@@ -145,6 +146,22 @@ def test_a_notebook_names_a_kernel_in_its_header(tmp_path, text, expected):
     path = tmp_path / "page.md"
     path.write_text(text)
     assert is_notebook(path) is expected
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("need: [start]", r"page\.md: wlsc must have keys among needs, data, got need \(did you mean needs\?\)"),
+        ("needs: start", r"page\.md: wlsc: needs must be a list, got 'start'"),
+        ("data: [1]", r"page\.md: wlsc: data must be of type str, got 1"),
+    ],
+)
+@pytest.mark.tried("inputs")
+def test_what_a_header_cannot_say_is_refused(tmp_path, header, message):
+    path = write_notebook(tmp_path, "1")
+    path.write_text(path.read_text().replace("---\n\n#", f"wlsc:\n  {header}\n---\n\n#", 1))
+    with pytest.raises(ValueError, match=message):
+        read_notebook(path)
 
 
 KNOWN = {"profile": "quick", "seed": 0, "lam": 0.1, "fast": True, "sizes": [1, 2]}

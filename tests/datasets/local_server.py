@@ -49,6 +49,15 @@ def drip(content: bytes, piece: int, pause: float) -> Answer:
     return answer
 
 
+def held(content: bytes, until: Callable[[], bool]) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        while not until() and not handler.server.closing.wait(0.01):
+            pass
+        body(content)(handler)
+
+    return answer
+
+
 def silence(handler: BaseHTTPRequestHandler) -> None:
     handler.server.closing.wait(60)
 

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -16,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MOUNT_NAMESPACE, check_mount_namespaces
-from tests.datasets.local_server import CONTENT, QUICK, body, drip, silence, without_length
+from tests.datasets.local_server import CONTENT, QUICK, body, drip, held, silence, without_length
+from tests.waiting import is_waiting
 from wlsc.datasets import registry as registry_module
 from wlsc.datasets.registry import (
     REGISTRY,
@@ -329,10 +329,14 @@ def has_begun(cache):
 
 
 class TestSeveralProcesses:
-    def test_one_fetches_and_the_other_waits(self, server, cache, make_registry):
-        server.answers["/data.bin"] = [drip(CONTENT, 5000, 0.05)]  # long enough for both to meet
+    def test_one_fetches_and_the_other_waits(self, server, cache, make_registry, tmp_path):
+        log, processes = tmp_path / "attempts", []
+        server.answers["/data.bin"] = [held(CONTENT, lambda: any(is_waiting(each.pid, log) for each in processes))]
         registry = make_registry(server.url)
-        processes = [fetch_in_process(registry) for _ in range(2)]
+        noting = (
+            f"from pathlib import Path\nfrom tests.waiting import note_attempts\nnote_attempts(Path({str(log)!r}))\n"
+        )
+        processes += [fetch_in_process(registry, code=noting + FETCH) for _ in range(2)]
         for process in processes:
             _, errors = process.communicate(timeout=60)
             assert process.returncode == 0, errors
@@ -379,16 +383,6 @@ class TestNoRoom:
             mount = f'mount -t tmpfs -o {options} tmpfs "{cache}" && exec "$@"'
             process = fetch_in_process(registry, *MOUNT_NAMESPACE, "sh", "-c", mount, "sh")
             assert_one_message(process, str(cache / "toy" / "data.bin"), reason, "WLSC_CACHE_DIR")
-
-    @pytest.mark.tried("faults")
-    def test_a_read_only_cache_that_is_complete_serves(self, refused_url, cache, make_registry):
-        folder = cache / "toy"
-        folder.mkdir(parents=True)
-        (folder / "data.bin").write_bytes(CONTENT)
-        folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
-        fetch("toy", registry=make_registry(refused_url), retry=QUICK)
-        folder.chmod(stat.S_IRWXU)
-        assert [path.name for path in folder.iterdir()] == ["data.bin"]  # no lock, no temporary file
 
 
 class TestHashes:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
+from functools import partial
 
 import pytest
 
@@ -11,13 +14,16 @@ from tests.faults.training import (
     CLOSED_FORM,
     assert_nothing_is_half,
     assert_same_numbers,
+    attempts,
     finish_training,
+    is_writing,
     kill,
     run_folder,
     start_training,
     trainers,
     wait_for,
 )
+from tests.waiting import is_waiting
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +49,9 @@ def test_a_kill_in_the_middle_of_a_checkpoint_leaves_the_one_before(tmp_path, wh
     process = start_training(CLOSED_FORM, tmp_path)
     wait_for(lambda: list(tmp_path.glob("digits-*/checkpoint.safetensors")), process)
     while True:
-        wait_for(lambda: list(tmp_path.glob("digits-*/.*")), process)
+        wait_for(partial(is_writing, process, tmp_path), process)
         assert kill(process)
-        if list(run_folder(tmp_path).glob(".*")):  # it had begun to write, and not ended
+        if is_writing(process, tmp_path):  # else the file got its name just before
             break
         process = start_training(CLOSED_FORM, tmp_path)
     assert_nothing_is_half(tmp_path)
@@ -67,8 +73,9 @@ def test_of_two_that_ask_at_once_one_trains_and_the_other_waits(tmp_path, whole)
 def test_the_one_that_waits_takes_over_from_the_one_that_is_killed(tmp_path, whole):
     first = start_training(CLOSED_FORM, tmp_path)
     wait_for(lambda: list(tmp_path.glob("digits-*/checkpoint.safetensors")), first)
+    os.kill(first.pid, signal.SIGSTOP)  # it keeps the lock until it is killed, however late the second one comes
     second = start_training(CLOSED_FORM, tmp_path)
-    time.sleep(0.1)
+    wait_for(lambda: is_waiting(second.pid, attempts(tmp_path)), second)
     assert kill(first)
     second.join(60)
     assert second.exitcode == 0

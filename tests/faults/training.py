@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
+from tests.waiting import note_attempts
 from wlsc import experiments
 from wlsc.experiments import Config, DataConfig, ModelConfig, Run, TrainingConfig
 
@@ -44,6 +45,7 @@ def _train(config: Config, runs: Path, die: str, write: int) -> None:
     os.environ["WLSC_RUNS_DIR"] = str(runs)
     torch.set_num_threads(1)
     _note_trainings(runs)
+    note_attempts(attempts(runs))
     if die:
         _kill_at(die, write)
     experiments.run(config)
@@ -104,12 +106,22 @@ def trainers(runs: Path) -> list[int]:
     return [int(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
+def attempts(runs: Path) -> Path:
+    """File in which processes note that they tried to take the lock of a run."""
+    return runs / "attempts"
+
+
 def wait_for(happened: Callable[[], object], process: ForkServerProcess) -> None:
     """Wait until something has happened or the process has ended, whichever comes first."""
     deadline = time.monotonic() + 60
     while not happened() and process.is_alive():
         assert time.monotonic() < deadline
         time.sleep(0.0002)
+
+
+def is_writing(process: ForkServerProcess, runs: Path) -> bool:
+    """Whether a process writes a checkpoint, or did when it was killed."""
+    return any(runs.glob(f"digits-*/.{process.pid}.checkpoint.safetensors"))
 
 
 def kill(process: ForkServerProcess) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
 import signal
 import subprocess
 import time
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 
 import pytest
 
@@ -19,12 +22,14 @@ from tests.faults.training import (
     assert_same_numbers,
     finish_training,
     is_finished,
+    is_writing,
     kill,
     run_folder,
     start_training,
     trainers,
     wait_for,
 )
+from wlsc._files import load_tensors
 
 
 @pytest.fixture(scope="module", params=[CLOSED_FORM, UNROLLED], ids=["closed form", "unrolled"])
@@ -54,15 +59,35 @@ def test_trainings_killed_at_random_end_with_the_same_numbers(config, whole, tmp
 
 
 def test_trainings_killed_while_they_write_a_checkpoint(config, whole, tmp_path, record_property):
-    n_kills = 0
-    while n_kills < 10:
-        process = start_training(config, tmp_path)
-        wait_for(lambda: list(tmp_path.glob("digits-*/.*")), process)
-        assert kill(process)
-        n_kills += bool(list(run_folder(tmp_path).glob(".*")))  # else the file got its name just before
-        assert_nothing_is_half(tmp_path)
+    met: set[int] = set()
+    n_kills, n_runs = 0, 0
+    while len(met) < 10:
+        runs = tmp_path / f"runs{n_runs}"
+        process = start_training(config, runs)
+        wait_for_second_checkpoint(process, runs)
+        killed = kill(process)
+        assert_nothing_is_half(runs)
+        if killed and is_writing(process, runs):  # else the file got its name just before
+            met.add(epochs_kept(runs) + 1)
+            n_kills += 1
+        if is_finished(runs):
+            assert_same_numbers(finish_training(config, runs), whole)
+            n_runs += 1
     record_property("kills", n_kills)
-    assert_same_numbers(finish_training(config, tmp_path), whole)
+    assert_same_numbers(finish_training(config, runs), whole)
+
+
+def wait_for_second_checkpoint(process: ForkServerProcess, runs: Path) -> None:
+    """Wait until a process has written a checkpoint and writes another, so that each kill meets one of its own."""
+    wait_for(lambda: is_writing(process, runs), process)
+    wait_for(lambda: not is_writing(process, runs), process)
+    wait_for(lambda: is_writing(process, runs), process)
+
+
+def epochs_kept(runs: Path) -> int:
+    """Epochs that the checkpoint of a run holds."""
+    _, notes = load_tensors(run_folder(runs) / "checkpoint.safetensors")
+    return json.loads(notes["progress"])["epoch"]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -72,6 +97,7 @@ def test_a_kill_around_the_last_file_does_not_lose_the_run(config, whole, tmp_pa
         write = n_written + len(whole.history["objective"]) * (n_written == 1)  # checkpoints come before
         process = start_training(config, tmp_path, die=moment, write=write)
         process.join(60)
+        assert process.exitcode == -signal.SIGKILL
         assert_nothing_is_half(tmp_path)
         there = [(run_folder(tmp_path) / name).exists() for name in kinds]
         n_there = n_written - (moment == "before")

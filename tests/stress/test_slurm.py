@@ -179,6 +179,13 @@ def test_every_cell_is_a_job_that_asks_for_what_the_sweep_declares(jobs):
 
 
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("model", [*sorted(DISTURBED), "doomed"])
+def test_a_job_that_is_submitted_again_asks_for_more_memory(jobs, model):
+    assert [job[2:4] for job in jobs_of(model, jobs)] == [["1500M", "1:30:00"], ["3000M", "1:30:00"]]
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.tried("kills")
 @pytest.mark.parametrize("model", sorted(DISTURBED))
 def test_a_job_that_was_killed_is_submitted_again_and_resumes_to_the_same_numbers(tree, jobs, whole, model):
     assert [job[1] for job in jobs_of(model, jobs)] == ["CANCELLED" if model == "cancelled" else "FAILED", "COMPLETED"]
