@@ -90,7 +90,14 @@ def write_build(
         "explorers/slider.js": f'wlscExplorers.add("slider",{json.dumps(SLIDER)});\n',
         "claims/1a.json": json.dumps({"C3": {"verdict": "supported", "p": p, "interval": [0.1, 1 / 3]}}),
         "reports/page.json": json.dumps(
-            {"profile": "quick", "finished": "2026", "duration_s": 1.0, "peak_memory_bytes": 2**30, "commit": "abc"}
+            {
+                "profile": "quick",
+                "finished": "2026",
+                "duration_s": 1.0,
+                "peak_memory_bytes": 2**30,
+                "commit": "abc",
+                "processor": "Abacus 3",
+            }
         ),
         "studied/s.json": json.dumps({"duration_s": 2.0, "peak_memory_bytes": 2**29}),
         "studied/.7.s.json": "{",  # of a process that was killed while it wrote
@@ -152,6 +159,8 @@ def entry(text: str, within: str, others: tuple[str, ...] = ()) -> dict:
         ("0.94", "anything", (), {"compared": False}),
         ("0.94", "2 digits", (), {"digits": 2}),
         ("0.94", "0.3", (), {"within": 0.3}),
+        ("13", "count", (), {"within": 11}),
+        ("172 of 225", "count", (), {"within": 45}),
         ("-200 to 100", "5 %", (), {"within": 10}),
         ("mean 1, deviation 2, least -3, most 7", "10 %", (), {"within": 1}),
         ("mean 5, deviation 0, least 5, most 5", "10 %", (), {"within": 0.5}),
@@ -201,7 +210,13 @@ def test_a_drift_is_told_with_its_deviation(old, within, new, said):
 def test_what_is_new_and_what_is_gone_is_a_drift():
     found = compare({"b": [Printed("x", "1", "")]}, {"a": {"y": entry("2 or 3", "1 digit")}})
     assert found.drifts == ["a: y is no longer printed, and was 2 or 3", "b: x is 1, and was not printed before"]
-    assert found.n_numbers["hardware"] == 2
+    assert (found.n_numbers["hardware"], found.n_identical) == (2, 0)
+
+
+def test_numbers_that_are_identical_are_counted():
+    known = {name: entry("0.5 [0.4, 0.6]", "0.1") for name in "xy"}
+    found = compare({"a": [Printed("x", "0.5 [0.4, 0.65]", ""), Printed("y", "0.5", "")]}, {"a": known})
+    assert (found.n_numbers["hardware"], found.n_identical) == (6, 3)
 
 
 RULES = {
@@ -231,8 +246,9 @@ def test_a_build_is_accepted_and_verified(call, tmp_path, references):
     code, said, _ = call("verify", build, "--references", references)
     assert code == 0
     assert said.splitlines() == [
-        "32 numbers compared (exact 29, float summation 0, hardware 0, seed spread 3), 5 places not compared. "
-        "Drifts: 0.",
+        "32 numbers compared (exact 29, float summation 0, hardware 0, seed spread 3), 32 of them identical, "
+        "5 places not compared. Drifts: 0.",
+        "Accepted on Abacus 3, built on Abacus 3.",
         "Two jobs at a time take at most 1.5 GiB. Allowed are 2 GiB.",
     ]
 

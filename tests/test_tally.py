@@ -109,6 +109,12 @@ def test_the_table_names_what_failed_and_why_others_were_skipped():
     )
 
 
+def test_the_table_names_the_processor_of_the_reference():
+    measured = {"bytes": 17, "processor of the reference": "Abacus 2"}
+    _, rows = list_trials({"make test": RUN | {"measured": measured}, "make stress": RUN})
+    assert rows[-1] == ["processor", "Abacus 3; the reference: Abacus 2", "Abacus 3"]
+
+
 def test_the_report_of_the_last_run_is_printed_as_a_table(call, tmp_path):
     (tmp_path / "test.json").write_text(json.dumps(RUN | {"skips": {"needs a CUDA device": 2}}))
     code, said, _ = call("report", tmp_path)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TextIO
@@ -204,7 +205,10 @@ def _is_injected(cell: NotebookNode) -> bool:
 
 
 def _publish(notebook: NotebookNode) -> None:
-    """Drop what differs from run to run or from machine to machine: times, paths, ids, and progress bars on stderr."""
+    """Drop what differs from run to run or from machine to machine: times, paths, ids, and progress bars on stderr.
+
+    In how many pieces a cell's prints arrive is a matter of time as well: they become one.
+    """
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
@@ -213,8 +217,20 @@ def _publish(notebook: NotebookNode) -> None:
             cell.metadata["tags"] = ["injected-parameters", "hide-input"]
             cell.metadata["mystnb"] = {"code_prompt_show": "Parameters of this run"}
         if cell.cell_type == "code":
-            cell["outputs"] = [output for output in cell.outputs if output.get("name") != "stderr"]
+            outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell["outputs"] = [output for _, pieces in groupby(outputs, _stream) for output in _joined(list(pieces))]
     number_cells(notebook)
+
+
+def _stream(output: NotebookNode) -> str | None:
+    return output.get("name")  # only streams have one
+
+
+def _joined(pieces: list[NotebookNode]) -> list[NotebookNode]:
+    if _stream(pieces[0]) is None:
+        return pieces
+    pieces[0]["text"] = "".join(piece.text for piece in pieces)
+    return pieces[:1]
 
 
 def _report(

@@ -7,11 +7,13 @@ may differ and by how much. The allowances follow from the rules in ``results/re
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,8 @@ class Rule:
     within
         "nothing"; "N digits", units of the last digit of each number; "N %" of the largest number, or of the range of a
         column of figure data; "spread", the widest one over seeds that is printed in that place, or else in its column;
-        a number; or "anything", where nothing is compared.
+        "count", three standard deviations of a count as large as the largest number, if each that is counted is there
+        or not by chance (Poisson); a number; or "anything", where nothing is compared.
     why
         For readers.
     """
@@ -101,9 +104,11 @@ def _allowance(within: str, one: Printed, prints: Sequence[Printed]) -> dict[str
             column = [other.text for other in prints if other.column == one.column != ""]
             spread = _spread(one.text) or max(map(_spread, column), default=0.0)
             return {"within": _rounded(spread)} if spread else {"digits": 1}
+        case ["count"]:
+            return {"within": _rounded(3 * math.sqrt(_size(one.text)))}
         case [number]:
             return {"within": float(number)}
-    raise ValueError(f"within must be nothing, anything, N digits, N %, spread or a number, got {within!r}")
+    raise ValueError(f"within must be nothing, anything, N digits, N %, spread, count or a number, got {within!r}")
 
 
 def _rounded(value: float) -> float:
@@ -145,6 +150,8 @@ class Comparison:
     ----------
     n_numbers
         Numbers compared, by the reason for their tolerance.
+    n_identical
+        Those among them that are printed in the same digits.
     n_not_compared
         Places that are listed and not compared.
     drifts
@@ -152,29 +159,34 @@ class Comparison:
     """
 
     n_numbers: dict[str, int]
+    n_identical: int
     n_not_compared: int
     drifts: list[str]
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.n_numbers.items())
         compared = f"{sum(self.n_numbers.values()):,} numbers compared ({reasons})"
-        return f"{compared}, {self.n_not_compared} places not compared. Drifts: {len(self.drifts)}."
+        others = f"{self.n_identical:,} of them identical, {self.n_not_compared} places not compared"
+        return f"{compared}, {others}. Drifts: {len(self.drifts)}."
 
 
 def compare(book: Mapping[str, Sequence[Printed]], entries: Entries) -> Comparison:
     """Compare everything that a book prints with a reference."""
     n_numbers = dict.fromkeys(REASONS[:-1], 0)
-    n_not_compared, drifts = 0, []
+    n_identical, n_not_compared, drifts = 0, 0, []
     for page in sorted({*book, *entries}):
         printed = {one.name: one.text for one in book.get(page, ())}
         known = entries.get(page, {})
-        for entry in known.values():
+        for name, entry in known.items():
             if not entry.get("compared", True):
                 n_not_compared += 1
             else:
-                n_numbers[entry["reason"]] += len(NUMBER.findall(entry["text"]))
+                pairs = zip_longest(NUMBER.findall(printed.get(name, "")), NUMBER.findall(entry["text"]))
+                same = [new == old for new, old in pairs if old is not None]
+                n_numbers[entry["reason"]] += len(same)
+                n_identical += sum(same)
         drifts += [f"{page}: {sentence}" for sentence in _drifts(printed, known)]
-    return Comparison(n_numbers, n_not_compared, drifts)
+    return Comparison(n_numbers, n_identical, n_not_compared, drifts)
 
 
 def _drifts(printed: Mapping[str, str], known: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -303,13 +303,16 @@ def verify(folder: BuildFolder, references: ReferenceFolder = Path("results/refe
     from wlsc._printed import read_book
     from wlsc._reference import compare, read_reference
 
-    profile, jobs = read_report(folder)["profile"], read_jobs(folder)
-    found = compare(read_book(folder), read_reference(references / f"{profile}.json")["pages"])
+    report, jobs = read_report(folder), read_jobs(folder)
+    profile = report["profile"]
+    reference = read_reference(references / f"{profile}.json")
+    found = compare(read_book(folder), reference["pages"])
     unmeasured = any(job.memory is None for job in jobs)
     too_much = most_memory(jobs) > MOST_MEMORY[profile]
     for drift in found.drifts:
         typer.echo(drift)
     typer.echo(found)
+    typer.echo(f"Accepted on {reference['accepted']['processor']}, built on {report['processor']}.")
     typer.echo(f"{describe_memory(jobs)} Allowed are {MOST_MEMORY[profile] / 2**30:.0f} GiB.")
     if found.drifts or too_much or unmeasured:
         raise typer.Exit(1)

@@ -35,7 +35,7 @@ def list_trials(runs: Mapping[str, Mapping[str, Any] | None]) -> tuple[list[str]
         "all tests": _describe_outcomes,
         "when": lambda run: run["finished"][:10],
         "commit": lambda run: run["commit"][:12],
-        "processor": lambda run: run["processor"],
+        "processor": _describe_processor,
     }
     cells = [
         [title, *(describe(run) if run else "not run" for run in runs.values())] for title, describe in rows.items()
@@ -49,6 +49,12 @@ def _describe_kind(kind: str, run: Mapping[str, Any]) -> str:
         return "not run"
     failed = [f"{trial[outcome]:,} {outcome}" for outcome in ("failed", "skipped") if trial[outcome]]
     return ", ".join([f"{trial['count']:,} in {trial['passed']:,} test{'s' * (trial['passed'] != 1)}", *failed])
+
+
+def _describe_processor(run: Mapping[str, Any]) -> str:
+    """Where the tests ran, and where the numbers came from that they compared with."""
+    reference = run.get("measured", {}).get("processor of the reference")
+    return run["processor"] + (f"; the reference: {reference}" if reference else "")
 
 
 def _describe_outcomes(run: Mapping[str, Any]) -> str:

@@ -352,12 +352,12 @@ def test_same_fit_for_arrays_tensors_and_dtypes(learned):
     tensors = fit_gabors(torch.from_numpy(learned), SHAPE)
     singles = fit_gabors(learned.astype(np.float32), SHAPE)
     np.testing.assert_array_equal(tensors.r2, fits.r2)
-    np.testing.assert_allclose(singles.r2, fits.r2, atol=1e-5)
+    np.testing.assert_array_equal(singles.r2, fits.r2)  # atoms were learned in single precision
 
 
 def test_more_starts_fit_no_worse(learned):
     one, all_twelve = fit_gabors(learned, SHAPE, n_starts=1), fit_gabors(learned, SHAPE, n_starts=12)
-    assert (all_twelve.r2 - one.r2).min() > -1e-5
+    assert (all_twelve.r2 - one.r2).min() > -1e-8  # a fit stops at a relative 1e-10 of its error
     assert (all_twelve.r2 - one.r2).max() > 1e-3
 
 
@@ -430,4 +430,5 @@ def test_negative_noise_variance_is_refused():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_fits_as_the_cpu_does(learned):
     fits = fit_gabors(learned, SHAPE)
-    np.testing.assert_allclose(fit_gabors(torch.from_numpy(learned).cuda(), SHAPE).r2, fits.r2, atol=1e-5)
+    # Pixels that are off by 1e-15 move r² by 2e-10, since the fit stops at a relative 1e-10 of its error.
+    np.testing.assert_allclose(fit_gabors(torch.from_numpy(learned).cuda(), SHAPE).r2, fits.r2, atol=1e-8)

@@ -114,6 +114,15 @@ def test_two_runs_are_equal_byte_for_byte(tmp_path):
     assert str(tmp_path).encode() not in results[0]
 
 
+def test_what_a_cell_prints_in_pieces_is_one_output(tmp_path):
+    loop = "for piece in 'abc':\n    print(piece, flush=True)\n    print('progress', file=sys.stderr, flush=True)"
+    source = write_notebook(tmp_path, f"import sys\n{loop}\ndisplay(1)\nprint('d')")
+    assert run_execute(source).returncode == 0
+    (*_, cell) = nbformat.read(tmp_path / "out" / "notebooks" / "page.ipynb", as_version=4).cells
+    shown = [output.get("text") or output.data["text/plain"] for output in cell.outputs]
+    assert shown == ["a\nb\nc\n", "1", "d\n"]
+
+
 def test_figures_and_claims_go_beside_the_notebook(tmp_path):
     cell = "from wlsc.results import save_claims\nsave_claims('found', profile, {'answer': 42})"
     assert run_execute(write_notebook(tmp_path, cell)).returncode == 0

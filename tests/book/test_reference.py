@@ -22,6 +22,7 @@ def test_every_number_is_that_of_the_reference(quick_book, reference, record_pro
     assert not found.drifts, "\n" + "\n".join([*found.drifts, "If this is right: make accept WHY='...'"])
     assert sum(found.n_numbers.values()) > 1000
     record_property("numbers", sum(found.n_numbers.values()))
+    record_property("measured", ["processor of the reference", reference["accepted"]["processor"]])
 
 
 def column_of(name: str) -> str:
