@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from wlsc import experiments
+from wlsc.training import _worst_over_processes
 
 CONFIGURATION = """
 [data]
@@ -59,6 +60,26 @@ def test_n_processes_give_the_dictionary_of_one(tmp_path, monkeypatch):
         # sums in another order differ by rounding of float32 codes; three passes let it grow a little
         np.testing.assert_allclose(found[n_processes].dictionary, found[1].dictionary, atol=2e-4)
         np.testing.assert_allclose(found[n_processes].history["objective"], found[1].history["objective"], rtol=1e-5)
+
+
+def worst_of_a_share(rank, folder):
+    """What process ``rank`` of three finds to be the four patches represented worst, from a share of its own."""
+    patches, objectives = torch.load(folder / "shares.pt", weights_only=True)[rank]
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=3)
+    torch.save(_worst_over_processes(patches, objectives, 4), folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("sizes", [(7, 5, 6), (7, 2, 1), (1, 1, 1)], ids=["enough", "few in some", "fewer than asked"])
+def test_all_processes_find_the_same_worst_patches(tmp_path, sizes):
+    generator = torch.Generator().manual_seed(0)
+    shares = [(torch.randn(n, 3, generator=generator), torch.rand(n, generator=generator)) for n in sizes]
+    torch.save(shares, tmp_path / "shares.pt")
+    torch.multiprocessing.spawn(worst_of_a_share, (tmp_path,), nprocs=3)
+    patches, objectives = (torch.cat(parts).numpy() for parts in zip(*shares, strict=True))
+    expected = patches[np.argsort(-objectives)[:4]]
+    for rank in range(3):
+        np.testing.assert_array_equal(torch.load(tmp_path / f"{rank}.pt", weights_only=True).numpy(), expected)
 
 
 def start_by_hand(n_processes, config, runs):

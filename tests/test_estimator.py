@@ -1,5 +1,9 @@
 """The estimator under scikit-learn's own checks, and against what it is built from."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.pipeline import make_pipeline
@@ -15,6 +19,15 @@ from wlsc import WLSC
 @parametrize_with_checks([WLSC(n_atoms=3), WLSC(n_atoms=3, trainer="unrolled", n_layers=5, n_epochs=2)])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
+
+
+def test_the_checks_that_scipy_must_be_told_of_when_it_is_imported():
+    """Those of arrays of other libraries, which are skipped above: in a process that begins with the variable."""
+    environment = {name: value for name, value in os.environ.items() if name != "WLSC_TALLY"}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "check_array_api_input", __file__]
+    done = subprocess.run(command, env=environment | {"SCIPY_ARRAY_API": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert " 2 passed" in done.stdout and "skipped" not in done.stdout
 
 
 def test_codes_are_exact_for_the_learned_atoms():

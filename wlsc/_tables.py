@@ -7,6 +7,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 
@@ -57,6 +58,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _converted(value: Any, kind: Any, where: str) -> Any:
+    if isinstance(kind, UnionType):  # a field that may be left out; TOML has no None
+        (kind,) = (member for member in get_args(kind) if member is not NoneType)
     if kind is float and type(value) is int:
         return float(value)
     if get_origin(kind) is list:

@@ -264,10 +264,12 @@ def run(config: Config, show_progress: bool = False) -> Run:
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _process_group(config) as (rank, _), locked(folder) if rank == 0 else nullcontext():
-            finished = _agreed((folder / "provenance.json").exists())
+            finished = _agreed((folder / "provenance.json").exists(), _device(config))
             if not finished:
                 _train(config, address, folder, show_progress)
-            _agreed(True)  # nobody leaves, and nobody reads, before the first process has written everything
+            _agreed(
+                True, _device(config)
+            )  # nobody leaves, and nobody reads, before the first process has written everything
     except ValueError:  # whoever waits for the same training is refused as well
         if not folder.exists():
             lock_of(folder).unlink(missing_ok=True)
@@ -305,13 +307,13 @@ def _process_group(config: Config) -> Iterator[tuple[int, int]]:
         torch.distributed.destroy_process_group()
 
 
-def _agreed(value: bool) -> bool:
+def _agreed(value: bool, device: torch.device) -> bool:
     """What the first process says, once all have come here."""
     if process_rank()[1] == 1:
         return value
-    said = [value]
-    torch.distributed.broadcast_object_list(said)
-    return said[0]
+    said = torch.tensor(value, dtype=torch.uint8, device=device)
+    torch.distributed.broadcast(said, src=0)
+    return bool(said)
 
 
 def load_run(folder: Path) -> Run:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 import torch.distributed
+import torch.nn.functional as F
 
 from wlsc._sparse import sparse_if_few
 from wlsc._validation import check_count, check_positive
@@ -353,11 +354,17 @@ def _sum_over_processes(tensors: list[torch.Tensor]) -> None:
 
 def _worst_over_processes(patches: torch.Tensor, objectives: torch.Tensor, n_patches: int) -> torch.Tensor:
     worst = objectives.topk(min(n_patches, len(objectives)))
-    _, n_processes = process_rank()
-    if n_processes == 1:
+    if process_rank()[1] == 1:
         return patches[worst.indices]
-    gathered: list[Any] = [None] * n_processes
-    torch.distributed.all_gather_object(gathered, (worst.values.cpu(), patches[worst.indices].cpu()))
-    values = torch.cat([share[0] for share in gathered])
-    candidates = torch.cat([share[1] for share in gathered])
-    return candidates[values.topk(min(n_patches, len(values))).indices].to(patches)
+    missing = n_patches - len(worst.values)  # a share may have fewer patches than that, and all must send as many
+    values = _gathered(F.pad(worst.values, (0, missing), value=-torch.inf))
+    candidates = _gathered(F.pad(patches[worst.indices], (0, 0, 0, missing)))
+    worst = values.topk(n_patches)
+    return candidates[worst.indices[worst.values > -torch.inf]]
+
+
+def _gathered(tensor: torch.Tensor) -> torch.Tensor:
+    """The rows of all processes, in their order."""
+    shares = [torch.empty_like(tensor) for _ in range(process_rank()[1])]
+    torch.distributed.all_gather(shares, tensor.contiguous())
+    return torch.cat(shares)

@@ -131,6 +131,31 @@ class TestNames:
         with pytest.raises(ValueError, match=r"broken\.toml"):
             load_registry(path)
 
+    @pytest.mark.parametrize(
+        ("old", "new", "reason"),
+        [
+            ("licence", "license", r"toy must have keys among name, .*, got license \(did you mean licence\?\)"),
+            ("sha256", "sha265", r"toy: files\.a must have keys among .*, got sha265 \(did you mean sha256\?\)"),
+            ('"u"', "1", "toy: urls must be of type str, got 1"),
+            ('"0a"', "7", r"toy: files\.a: sha256 must be of type str, got 7"),
+            ('kind = "digits"\n', "", "toy must have the key kind"),
+            ("[toy.files]", "[toy.folder]", "toy must have keys among .*, got folder"),
+        ],
+    )
+    @pytest.mark.tried("inputs")
+    def test_a_wrong_entry_is_named_with_what_was_meant(self, tmp_path, old, new, reason):
+        text = (
+            '[toy]\ntitle = "t"\nkind = "digits"\nlicence = "l"\ncitation = "c"\nhomepage = "h"\nurls = ["u"]\n'
+            '[toy.files]\na = { sha256 = "0a", size = 3 }\n'
+        )
+        path = tmp_path / "registry.toml"
+        path.write_text(text)
+        assert load_registry(path)["toy"].files["a"].sha256 == "0a"
+        changed = tmp_path / "changed.toml"
+        changed.write_text(text.replace(old, new))
+        with pytest.raises(ValueError, match=rf"registry must be .* got {changed} \({reason}"):
+            load_registry(changed)
+
 
 class TestDownload:
     def test_lands_in_the_cache_and_is_not_fetched_again(self, server, cache, make_registry):

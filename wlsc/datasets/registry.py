@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from wlsc._tables import from_table
 from wlsc.datasets._download import DownloadError, Retry, download, looks_like_html
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -79,7 +80,7 @@ class DataSet:
     licence: str
     citation: str
     homepage: str
-    urls: tuple[str, ...]
+    urls: list[str]
     files: dict[str, DataFile]
 
 
@@ -230,11 +231,14 @@ def source_hashes(source: str | Path, registry: Path = REGISTRY) -> dict[str, st
 
 
 def _parse_data_set(name: str, entry: dict) -> DataSet:
-    files = {file: DataFile(name=file, **facts) for file, facts in entry["files"].items()}
-    for path in (name, *files):
+    table = {"name": name, **entry}
+    if "files" in table:
+        table["files"] = {file: {"name": file, **facts} for file, facts in table["files"].items()}
+    data_set: DataSet = from_table(DataSet, table, name)
+    for path in (name, *data_set.files):
         if Path(path).name != path:
             raise ValueError(f"{path!r} is not a plain name")
-    return DataSet(name=name, **{**entry, "urls": tuple(entry["urls"]), "files": files})
+    return data_set
 
 
 def _look_up(what: str, name: str, known: Mapping[str, _Entry]) -> _Entry:
