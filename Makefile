@@ -49,7 +49,7 @@ links: book
 test: .venv/test book lint
 	WLSC_TALLY=_build/tests/test.json $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-# All that kills, injects faults and breaks inputs. Its report is kept however it ends, and that of the last `make test`
+# What kills, injects faults, breaks files and builds from nothing. Its report is kept however it ends, and that of the last `make test`
 # with it.
 stress: .venv/test
 	WLSC_TALLY=_build/tests/stress.json $(BIN)/pytest tests/stress tests/faults tests/datasets tests/book/test_execution.py \

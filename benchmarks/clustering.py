@@ -9,7 +9,7 @@ dictionary takes one closed-form pass over the data (λ = 0.5, first atoms drawn
 encoding and clustering; the solver is compiled before. "textbook" is k-means on as many singular vectors of the
 normalised bipartite graph as there are classes, on the same codes. Class purity is that of codes and of pixels, on all
 digits. Ablations cluster the codes of one dictionary with one part of `cluster_codes` left out, or one put before it:
-a step of a lazy random walk over the atoms, or a dictionary of the dictionary.
+a step of a lazy random walk over the atoms, or a dictionary of the dictionary; their seconds count both.
 """
 
 from __future__ import annotations

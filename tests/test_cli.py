@@ -80,7 +80,7 @@ def test_an_unknown_data_set_is_refused_with_the_nearest_name(call, command):
     code, said, message = call("data", command, "mnits")
     assert (code, said) == (1, "")
     assert message.startswith("wlsc: data set must be one of ")
-    assert message.endswith("got 'mnits' (did you mean 'mnist'?)")
+    assert message.endswith("got 'mnits' (did you mean mnist?)")
 
 
 def test_what_cannot_be_fetched_is_said_in_one_message(call):

@@ -27,16 +27,19 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         raise ValueError(f"{what} must be valid TOML, got {path}: {error}") from None
 
 
-def from_table(kind: type, table: Mapping[str, Any], where: str) -> Any:
+def from_table(kind: type, table: Any, where: str) -> Any:
     """Make the dataclass ``kind`` of a table; ``where`` names the table in messages.
 
-    Fields may be text, numbers, lists of these, dataclasses, dictionaries of dataclasses, or free tables.
+    Fields may be text, numbers, lists of these, dataclasses, dictionaries of dataclasses, or free tables; each may be
+    None if it is left out.
 
     Raises
     ------
     ValueError
-        If a key is unknown or missing, or a value is of the wrong kind.
+        If ``table`` is none, a key is unknown or missing, or a value is of the wrong kind.
     """
+    if not isinstance(table, Mapping):
+        raise ValueError(f"{where} must be a table, got {table!r}")
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key in table:
         if key not in fields:

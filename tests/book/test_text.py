@@ -154,6 +154,8 @@ def test_a_notebook_names_a_kernel_in_its_header(tmp_path, text, expected):
         ("need: [start]", r"page\.md: wlsc must have keys among needs, data, got need \(did you mean needs\?\)"),
         ("needs: start", r"page\.md: wlsc: needs must be a list, got 'start'"),
         ("data: [1]", r"page\.md: wlsc: data must be of type str, got 1"),
+        ("- needs", r"page\.md: wlsc must be a table, got \['needs'\]"),
+        ("start", r"page\.md: wlsc must be a table, got 'start'"),
     ],
 )
 @pytest.mark.tried("inputs")

@@ -149,7 +149,7 @@ class TestArrays:
     def test_other_sets_and_unknown_sources_are_refused(self, tmp_path):
         with pytest.raises(ValueError, match="source must be a set of images, got 'mnist', which holds digits"):
             load_images("mnist")
-        with pytest.raises(ValueError, match="did you mean 'photographs'"):
+        with pytest.raises(ValueError, match="did you mean photographs"):
             load_images("photograph")
         (tmp_path / "data.csv").write_text("1,2")
         with pytest.raises(ValueError, match="a kind that can be read"):

@@ -108,7 +108,7 @@ class TestTheProjectsRegistry:
 class TestNames:
     @pytest.mark.tried("inputs")
     def test_unknown_names_come_with_the_nearest_known_one(self, cache):
-        with pytest.raises(ValueError, match=r"one of embedded, .* got 'bsd86' \(did you mean 'bsd68'\?\)"):
+        with pytest.raises(ValueError, match=r"one of embedded, .* got 'bsd86' \(did you mean bsd68\?\)"):
             fetch("bsd86")
         with pytest.raises(ValueError, match=r"file of mnist must be one of .* got '\.\./secret'"):
             fetch("mnist", "../secret")
@@ -140,6 +140,14 @@ class TestNames:
             ('"0a"', "7", r"toy: files\.a: sha256 must be of type str, got 7"),
             ('kind = "digits"\n', "", "toy must have the key kind"),
             ("[toy.files]", "[toy.folder]", "toy must have keys among .*, got folder"),
+            (
+                "[toy]\n",
+                '[toy]\nname = "../x"\n',
+                r"toy must be called by its title alone, got the key name = '\.\./x'",
+            ),
+            ("{ sha", '{ name = "../x", sha', r"toy: a must be called by its title alone, got the key name"),
+            ('{ sha256 = "0a", size = 3 }', "3", "toy: a must be a table, got 3"),
+            ('[toy.files]\na = { sha256 = "0a", size = 3 }', "files = 3", "toy: files must be a table, got 3"),
         ],
     )
     @pytest.mark.tried("inputs")
@@ -236,6 +244,7 @@ class TestDownload:
         path.parent.mkdir(parents=True)
         path.write_bytes(CONTENT)
         assert fetch("toy", registry=make_registry(refused_url), retry=QUICK) == {"data.bin": path}
+        assert list(path.parent.iterdir()) == [path]  # and no lock: the folder may be read-only
 
 
 class TestDamagedCache:

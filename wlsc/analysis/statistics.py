@@ -288,27 +288,27 @@ class Verdict(StrEnum):
 def verdict(
     primary: Interval | None, sensitivity: Sequence[Interval | None], direction: int = 1, share: float = 0.75
 ) -> Verdict:
-    """Judge a claimed difference by the intervals of its primary cell and of its sensitivity cells.
+    """Judge a claimed difference by the intervals of its primary setting and of its sensitivity settings.
 
     - *supported*: the primary interval lies beyond zero in the claimed direction, and so does that of at least
-      ``share`` of the sensitivity cells;
+      ``share`` of the sensitivity settings;
     - *contradicted*: the primary interval lies beyond zero the other way;
     - *inconclusive*: otherwise;
-    - *cannot be tested*: there are no data for the primary cell.
+    - *cannot be tested*: there are no data for the primary setting.
 
-    With no sensitivity cells the primary cell decides alone: none of them disagrees. A cell that was planned and has
-    no data is None, not left out: it counts as one that does not agree.
+    With no sensitivity settings the primary setting decides alone: none of them disagrees. A setting that was planned
+    and has no data is None, not left out: it counts as one that does not agree.
 
     Parameters
     ----------
     primary
-        95 % interval of the difference in the primary cell; None if data are absent.
+        95 % interval of the difference in the primary setting; None if data are absent.
     sensitivity
-        95 % interval in each sensitivity cell.
+        95 % interval in each sensitivity setting.
     direction
         Claimed sign of the difference, 1 or −1.
     share
-        Of the sensitivity cells that have to agree, 0 … 1.
+        Of the sensitivity settings that have to agree, 0 … 1.
 
     Raises
     ------

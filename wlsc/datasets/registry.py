@@ -16,14 +16,13 @@ from __future__ import annotations
 import os
 import tomllib
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from wlsc._tables import from_table
+from wlsc._tables import from_table, suggestion
 from wlsc.datasets._download import DownloadError, Retry, download, looks_like_html
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -192,7 +191,7 @@ def local_files(source: str | Path, registry: Path = REGISTRY) -> dict[str, Path
         known = load_registry(registry)
         raise ValueError(
             f"source must be one of {', '.join(known)}, or the path of a folder or file that exists, "
-            f"got {str(source)!r}{_suggestion(str(source), known)}"
+            f"got {str(source)!r}{suggestion(str(source), known)}"
         )
     images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
     if not images:
@@ -230,10 +229,10 @@ def source_hashes(source: str | Path, registry: Path = REGISTRY) -> dict[str, st
     }
 
 
-def _parse_data_set(name: str, entry: dict) -> DataSet:
-    table = {"name": name, **entry}
-    if "files" in table:
-        table["files"] = {file: {"name": file, **facts} for file, facts in table["files"].items()}
+def _parse_data_set(name: str, entry: Any) -> DataSet:
+    table = _named(name, entry, name)
+    if isinstance(table.get("files"), dict):
+        table["files"] = {file: _named(file, facts, f"{name}: {file}") for file, facts in table["files"].items()}
     data_set: DataSet = from_table(DataSet, table, name)
     for path in (name, *data_set.files):
         if Path(path).name != path:
@@ -241,15 +240,19 @@ def _parse_data_set(name: str, entry: dict) -> DataSet:
     return data_set
 
 
+def _named(name: str, entry: Any, where: str) -> dict[str, Any]:
+    """A table with the name that it stands under, which it must not give itself."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where} must be a table, got {entry!r}")
+    if "name" in entry:
+        raise ValueError(f"{where} must be called by its title alone, got the key name = {entry['name']!r}")
+    return {"name": name, **entry}
+
+
 def _look_up(what: str, name: str, known: Mapping[str, _Entry]) -> _Entry:
     if name not in known:
-        raise ValueError(f"{what} must be one of {', '.join(known)}, got {name!r}{_suggestion(name, known)}")
+        raise ValueError(f"{what} must be one of {', '.join(known)}, got {name!r}{suggestion(name, known)}")
     return known[name]
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    nearest = get_close_matches(name, list(known), n=1)
-    return f" (did you mean {nearest[0]!r}?)" if nearest else ""
 
 
 def _place(data_set: DataSet, entry: DataFile, registry: Path) -> tuple[Path, str]:
