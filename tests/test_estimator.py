@@ -22,7 +22,7 @@ def test_scikit_learn_checks(estimator, check):
 
 
 def test_the_checks_that_scipy_must_be_told_of_when_it_is_imported():
-    """Those of arrays of other libraries, which are skipped above: in a process that begins with the variable."""
+    """Those of input by the array API, which are skipped above: in a process that begins with the variable."""
     environment = {name: value for name, value in os.environ.items() if name != "WLSC_TALLY"}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "check_array_api_input", __file__]
     done = subprocess.run(command, env=environment | {"SCIPY_ARRAY_API": "1"}, capture_output=True, text=True)

@@ -267,9 +267,8 @@ def run(config: Config, show_progress: bool = False) -> Run:
             finished = _agreed((folder / "provenance.json").exists(), _device(config))
             if not finished:
                 _train(config, address, folder, show_progress)
-            _agreed(
-                True, _device(config)
-            )  # nobody leaves, and nobody reads, before the first process has written everything
+            # Nobody leaves, and nobody reads, before the first process has written everything.
+            _agreed(True, _device(config))
     except ValueError:  # whoever waits for the same training is refused as well
         if not folder.exists():
             lock_of(folder).unlink(missing_ok=True)
