@@ -127,3 +127,17 @@ def test_search_finds_a_page(browser: Browser, site: str):
         page.locator("#search-results li a").evaluate_all("links => links.map(a => a.href)")
     )
     page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_caption_is_no_wider_than_what_its_table_scrolls_in(browser: Browser, site: str, name: str, width: int):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(f"{site}{name}.html")
+    hidden = page.evaluate(
+        """[...document.querySelectorAll(".pst-scrollable-table-container:has(caption)")]
+            .filter(box => box.querySelector("caption").getBoundingClientRect().width > box.clientWidth + 1)
+            .map(box => box.querySelector("table").id)"""
+    )
+    page.close()
+    assert hidden == []
