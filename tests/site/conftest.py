@@ -13,6 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page
 
 from tests.conftest import find_book, give_up
 
@@ -26,6 +27,19 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+#: The theme's colours, formulas and explorers come after a page has loaded, on a busy machine a good while after.
+DRAWN = """document.readyState == "complete" && ["light", "dark"].includes(document.documentElement.dataset.theme)
+    && (!document.querySelector("script[src*='mathjax' i]") || window.MathJax?.startup?.promise)
+    && [...document.querySelectorAll(".wlsc-explorer")].every(explorer => "ready" in explorer.dataset)"""
+
+
+def visit(page: Page, address: str) -> None:
+    """Go to a page of the book and wait until it is drawn as its reader sees it."""
+    page.goto(address, wait_until="networkidle")
+    page.wait_for_function(DRAWN)
+    page.evaluate("Promise.all([window.MathJax?.startup.promise, document.fonts.ready])")
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

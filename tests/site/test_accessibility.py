@@ -8,12 +8,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.conftest import PAGES
+from tests.site.conftest import visit
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
-
-#: Formulas and explorers are drawn after the page has loaded, on a busy machine a good while after.
-DRAWN = """(!document.querySelector("script[src*='mathjax' i]") || window.MathJax?.startup?.promise)
-    && [...document.querySelectorAll(".wlsc-explorer")].every(explorer => "ready" in explorer.dataset)"""
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
@@ -23,9 +20,7 @@ def test_a_page_has_no_violation(browser: Browser, site: str, name: str, scheme:
         viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
     )
     page = context.new_page()
-    page.goto(f"{site}{name}.html", wait_until="networkidle")
-    page.wait_for_function(DRAWN)
-    page.evaluate("Promise.all([window.MathJax?.startup.promise, document.fonts.ready])")
+    visit(page, f"{site}{name}.html")
     page.evaluate(AXE)
     judged = page.evaluate("axe.run({ resultTypes: ['violations'] })")
     context.close()

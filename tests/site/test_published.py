@@ -15,6 +15,7 @@ from bs4 import BeautifulSoup
 from playwright.sync_api import Browser
 
 from tests.conftest import NOTEBOOKS, PAGES, REPOSITORY
+from tests.site.conftest import visit
 
 #: Most that a page may add to the theme and MathJax, in bytes that travel.
 LANDING_BYTES, PAGE_BYTES = 300_000, 1_500_000
@@ -28,10 +29,8 @@ def test_explorers_are_where_the_chapters_say(browser: Browser, site: str):
     page = browser.new_page()
     found = {}
     for chapter in NOTEBOOKS:
-        page.goto(f"{site}{chapter}.html", wait_until="networkidle")
-        waiting = page.locator(".wlsc-explorer")
-        page.wait_for_function("[...document.querySelectorAll('.wlsc-explorer')].every(e => 'ready' in e.dataset)")
-        found[chapter] = waiting.count()
+        visit(page, f"{site}{chapter}.html")
+        found[chapter] = page.locator(".wlsc-explorer[data-ready]").count()
     page.close()
     expected = {"equations": 1, "natural_images": 1, "figure_1a": 2, "figure_1b": 2}
     assert {chapter: count for chapter, count in found.items() if count} == expected
@@ -43,11 +42,8 @@ def test_a_page_can_be_read_from_files(browser: Browser, html: Path, name: str):
     page = browser.new_page()
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("requestfailed", lambda request: faults.append(request.url))
-    page.goto((html / f"{name}.html").as_uri(), wait_until="networkidle")
-    explorers = page.locator(".wlsc-explorer")
-    ready = page.locator(".wlsc-explorer[data-ready]")
+    visit(page, (html / f"{name}.html").as_uri())
     assert page.locator("h1:visible").count() == 1
-    assert ready.count() == explorers.count()
     page.close()
     assert not faults
 
@@ -64,7 +60,7 @@ def test_the_site_works_below_any_folder(browser: Browser, site: str, html: Path
         Thread(target=server.serve_forever, daemon=True).start()
         page = browser.new_page()
         page.on("response", lambda answer: faults.append(f"{answer.status} {answer.url}") if not answer.ok else None)
-        page.goto(f"http://127.0.0.1:{server.server_port}/some/folder/index.html", wait_until="networkidle")
+        visit(page, f"http://127.0.0.1:{server.server_port}/some/folder/index.html")
         page.wait_for_url("**/some/folder/start.html")
         page.locator("a", has_text="Figure 1A").first.click()
         page.wait_for_url("**/some/folder/figure_1a.html")
@@ -88,7 +84,7 @@ def measure_page(browser: Browser, site: str, name: str) -> int:
     received: dict[str, int] = {}
     page = browser.new_page()
     page.on("response", lambda answer: received.update({answer.url: len(gzip.compress(answer.body()))}))
-    page.goto(f"{site}{name}.html", wait_until="networkidle")
+    visit(page, f"{site}{name}.html")
     page.close()
     paths = {url.removeprefix(site): size for url, size in received.items()}
     return sum(size for path, size in paths.items() if path.startswith(OURS) or not path.startswith(OF_THE_THEME))

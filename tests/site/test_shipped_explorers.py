@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 import wlsc
+from tests.site.conftest import visit
 from tests.site.test_explorers import array, numbers, press, state
 from wlsc.analysis.gabor import fit_gabors
 
@@ -33,7 +34,7 @@ def shipped(browser: Browser, site: str) -> Iterator[Callable[[str], tuple[Page,
     def open_explorer(name: str) -> tuple[Page, Locator]:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         opened.append(page)
-        page.goto(f"{site}{SHIPPED[name]}.html", wait_until="networkidle")
+        visit(page, f"{site}{SHIPPED[name]}.html")
         explorer = page.locator(f'.wlsc-explorer[data-ready][data-explorer="{name}"]')
         explorer.scroll_into_view_if_needed()
         return page, explorer
