@@ -13,6 +13,9 @@ from wlsc.datasets.registry import Retry
 CONTENT = bytes(range(256)) * 400  # 102,400 bytes: several network reads
 QUICK = Retry(rounds=3, wait=0.01, connect_timeout=2, read_timeout=2)
 
+#: Gives up what is silent or slow, and leaves a good answer the time that it may take on a busy machine.
+IMPATIENT = Retry(rounds=2, wait=0.01, read_timeout=1.5, minimum_rate=1e6)
+
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MOUNT_NAMESPACE, check_mount_namespaces
-from tests.datasets.local_server import CONTENT, QUICK, body, drip, held, silence, without_length
+from tests.datasets.local_server import CONTENT, IMPATIENT, QUICK, body, drip, held, silence, without_length
 from tests.waiting import is_waiting
 from wlsc.datasets import registry as registry_module
 from wlsc.datasets.registry import (
@@ -215,9 +215,8 @@ class TestDownload:
     @pytest.mark.tried("faults")
     def test_what_goes_wrong_is_named_and_leaves_nothing(self, server, cache, make_registry, bad, reason):
         server.answers["/data.bin"] = [bad]
-        impatient = Retry(rounds=2, wait=0.01, read_timeout=0.2, minimum_rate=1e6)
         with pytest.raises(DataError) as caught:
-            fetch("toy", registry=make_registry(server.url), retry=impatient)
+            fetch("toy", registry=make_registry(server.url), retry=IMPATIENT)
         message = str(caught.value)
         assert re.search(reason, message)
         for part in ("data.bin of the data set toy", f"{server.url}/data.bin", "WLSC_DATA_DIR"):
@@ -229,7 +228,7 @@ class TestDownload:
         server.answers["/data.bin"] = [bad, body(CONTENT)]
         if reason == "HTTP 404":  # which is final
             server.answers["/data.bin"] = [body(CONTENT)]
-        assert fetch("toy", registry=make_registry(server.url), retry=impatient)["data.bin"].exists()
+        assert fetch("toy", registry=make_registry(server.url), retry=IMPATIENT)["data.bin"].exists()
 
     @pytest.mark.tried("faults")
     def test_offline_names_every_address(self, refused_url, cache, make_registry):

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from tests.datasets.local_server import CONTENT, body, drip, silence
+from tests.datasets.local_server import CONTENT, IMPATIENT, body, drip, silence
 from tests.datasets.test_registry import FLIPPED, PAGE, fetch_in_process, files_in
-from wlsc.datasets.registry import DataError, Retry, fetch
+from wlsc.datasets.registry import DataError, fetch
 
 BROKEN = {
     "gone": body(b"", 404),
@@ -20,7 +20,6 @@ BROKEN = {
     "silent": silence,
     "slow": drip(CONTENT, 100, 0.01),
 }
-IMPATIENT = Retry(rounds=2, wait=0.01, read_timeout=1.5, minimum_rate=1e6)
 
 
 def test_every_broken_mirror_is_passed_over_and_the_last_one_serves(server, cache, make_registry, record_property):
