@@ -10,6 +10,7 @@ import torch
 
 import wlsc
 from tests.conftest import give_up
+from tests.devices import DEVICE, NEEDS_CUDA
 from tests.test_dictionary import draw
 from tests.test_problem import minimum
 from tests.test_simplex import project_by_bisection
@@ -17,11 +18,6 @@ from wlsc import experiments
 from wlsc.dictionary import SufficientStatistics, closed_form_update
 from wlsc.inference import exact, unrolled
 from wlsc.models import WLSCAutoencoder
-
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-
-#: On the CPU the same would be compared with itself.
-NEEDS_CUDA = pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA device")
 
 #: Single precision, for sums of some hundred terms of size 1.
 SINGLE = 1e-5

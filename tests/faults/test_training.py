@@ -15,9 +15,9 @@ from tests.faults.training import (
     assert_same_numbers,
     attempts,
     finish_training,
-    is_finished,
     is_writing,
     kill,
+    kill_at_random,
     run_folder,
     start_training,
     trainers,
@@ -31,18 +31,8 @@ def whole(tmp_path_factory):
     return finish_training(CLOSED_FORM, tmp_path_factory.mktemp("whole"))
 
 
-def test_a_training_killed_three_times_resumes_with_the_same_numbers(tmp_path, whole, record_property):
-    draw = random.Random(0)
-    n_kills, n_runs = 0, 0
-    while n_kills < 3:
-        runs = tmp_path / f"runs{n_runs}"
-        process = start_training(CLOSED_FORM, runs)
-        process.join(draw.uniform(0.1, 0.4) * whole.provenance["duration_s"])
-        n_kills += kill(process)
-        assert_nothing_is_half(runs)
-        n_runs += is_finished(runs)  # a machine with more time to spare may have come to the end
-    record_property("kills", n_kills)
-    assert_same_numbers(finish_training(CLOSED_FORM, runs), whole)
+def test_trainings_killed_three_times_end_with_the_same_numbers(tmp_path, whole, record_property):
+    record_property("kills", kill_at_random(CLOSED_FORM, whole, tmp_path, random.Random(0), 3))
 
 
 @pytest.mark.tried("kills")

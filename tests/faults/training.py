@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import random
 import signal
 import time
 from collections.abc import Callable
@@ -129,6 +130,21 @@ def kill(process: ForkServerProcess) -> bool:
     process.kill()
     process.join(30)
     return process.exitcode == -signal.SIGKILL
+
+
+def kill_at_random(config: Config, whole: Run, folder: Path, draw: random.Random, n_kills: int) -> int:
+    """Train and kill until ``n_kills`` met a living process and a run ended; runs end with the numbers of ``whole``."""
+    n_met, n_runs = 0, 0
+    while n_met < n_kills or n_runs == 0:
+        runs = folder / f"runs{n_runs}"
+        process = start_training(config, runs)
+        process.join(draw.uniform(0, 1) * whole.provenance["duration_s"])
+        n_met += kill(process)
+        assert_nothing_is_half(runs)
+        if is_finished(runs):
+            assert_same_numbers(finish_training(config, runs), whole)
+            n_runs += 1
+    return n_met
 
 
 def is_finished(runs: Path) -> bool:

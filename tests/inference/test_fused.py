@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+from tests.devices import DEVICE
+
 INTERPRETED = DEVICE == "cpu"
 
 # Triton looks at the variable while it decorates kernels, its own library's among them, at the first import and the

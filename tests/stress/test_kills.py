@@ -24,6 +24,7 @@ from tests.faults.training import (
     is_finished,
     is_writing,
     kill,
+    kill_at_random,
     run_folder,
     start_training,
     trainers,
@@ -43,19 +44,7 @@ def whole(config, tmp_path_factory):
 
 
 def test_trainings_killed_at_random_end_with_the_same_numbers(config, whole, tmp_path, record_property):
-    draw = random.Random(1)
-    n_kills, n_runs = 0, 0
-    while n_kills < 20 or n_runs == 0:
-        runs = tmp_path / f"runs{n_runs}"
-        process = start_training(config, runs)
-        process.join(draw.uniform(0, 1) * whole.provenance["duration_s"])
-        n_kills += kill(process)
-        assert_nothing_is_half(runs)
-        if is_finished(runs):
-            assert_same_numbers(finish_training(config, runs), whole)
-            n_runs += 1
-    assert n_runs > 0
-    record_property("kills", n_kills)
+    record_property("kills", kill_at_random(config, whole, tmp_path, random.Random(1), 20))
 
 
 def test_trainings_killed_while_they_write_a_checkpoint(config, whole, tmp_path, record_property):
