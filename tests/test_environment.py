@@ -13,10 +13,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from tests.conftest import REPOSITORY
+from tests.conftest import NOTEBOOKS, REPOSITORY
+from tests.test_architecture import imported_names
+from wlsc.companion.notebooks import read_code, read_notebook
 
 #: conda-forge's name → PyPI's, where they differ.
-CONDA_NAMES = {"pytorch": "torch"}
+CONDA_NAMES = {"pytorch": "torch", "python-build": "build"}
 
 #: Come with torch's CUDA build, which pins them itself; the builds of one torch version differ in them.
 WITH_CUDA = re.compile(r"triton|nvidia-.*|cuda-.*")
@@ -115,3 +117,47 @@ def test_no_requirement_is_named_twice(extra):
     names = [Requirement(text).name for text in EXTRAS[extra]]
     core = [Requirement(text).name for text in PROJECT["dependencies"]]
     assert len({*names, *core}) == len(names) + len(core)
+
+
+#: Where code lies → extras that it may import from, beside the core's dependencies.
+MAY_IMPORT = {
+    "wlsc": ("book", "pdf", "test"),  # libraries that single functions ask for: t-SNE, transport, Triton
+    "book": ("book",),
+    "tests": ("book", "pdf", "test"),
+    "benchmarks": ("book", "test", "bench"),
+}
+
+#: Declared without being imported: programs, and plugins of other programs.
+NOT_IMPORTED = {
+    *("jupyter-book", "snakemake", "snakemake-executor-plugin-slurm", "ipykernel", "sphinx-mathjax-offline"),
+    *("sphinxext-opengraph", "pytest-timeout", "pytest-xdist", "pytest-playwright", "pre-commit", "ruff", "mypy"),
+    *("coverage", "build"),
+}
+
+
+def imported_distributions(folder: str) -> set[str]:
+    """Distributions that the Python files and notebooks in a folder import."""
+    known = metadata.packages_distributions()
+    texts = [path.read_text(encoding="utf-8") for path in (REPOSITORY / folder).rglob("*.py")]
+    if folder == "book":
+        texts += [read_code(read_notebook(REPOSITORY / "book" / f"{chapter}.md")) for chapter in NOTEBOOKS]
+    modules = {name.split(".")[0] for text in texts for name in imported_names(text)}
+    return {canonicalize_name(name) for module in modules for name in known.get(module, ())} - {"wlsc"}
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_what_is_imported_is_declared(folder):
+    allowed = [*PROJECT["dependencies"], *(text for extra in MAY_IMPORT[folder] for text in EXTRAS[extra])]
+    assert imported_distributions(folder) <= {canonicalize_name(Requirement(text).name) for text in allowed}
+
+
+def test_what_is_declared_is_imported_or_run():
+    imported = set().union(*map(imported_distributions, MAY_IMPORT))
+    assert {canonicalize_name(requirement.name) for requirement in REQUIREMENTS} - imported == NOT_IMPORTED
+
+
+def test_the_model_and_its_analysis_do_without_the_tools_of_the_book():
+    core = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    tools = {canonicalize_name(Requirement(text).name) for text in EXTRAS["book"]}
+    assert not core & tools
+    assert not {"papermill", "jupytext", "ipykernel", "jupyter-book"} & core

@@ -15,6 +15,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from wlsc import __version__
+
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data = typer.Typer(no_args_is_help=True, help="The data sets that the book uses.")
 runs = typer.Typer(no_args_is_help=True, help="Finished and interrupted trainings.")
@@ -24,6 +26,21 @@ app.add_typer(study, name="study")
 app.add_typer(runs, name="runs")
 
 DataSetName = Annotated[str | None, typer.Argument(help="Data set; all of them if left out.", show_default=False)]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wlsc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def take_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Take what is said before the name of a command; the help is that of ``app``."""
 
 
 def main() -> None:

@@ -1,0 +1,2 @@
+from wlsc.companion import explorers as explorers
+from wlsc.companion import results as results
