@@ -6,8 +6,8 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from wlsc.companion.printed import Printed, read_book
-from wlsc.companion.reference import REASONS, Entries, compare, list_changes, make_entries, read_reference, read_rules
 from wlsc.companion.processors import read_processors
+from wlsc.companion.reference import REASONS, Entries, compare, list_changes, make_entries, read_reference, read_rules
 from wlsc.companion.reports import MOST_MEMORY, describe_capability, most_memory, read_jobs
 
 REFERENCES = REPOSITORY / "results" / "reference"
