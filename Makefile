@@ -21,7 +21,7 @@ full release sweep: FEW = --max-jobs-per-timespan 1000/30s --scheduler-subsample
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONHASHSEED := 0
 
-.PHONY: book full release links sweep test stress lint verify accept report audit serve bench lock clean
+.PHONY: book full release links sweep test stress lint verify accept processors report audit serve bench lock clean
 
 book: .venv/book
 	@$(SNAKEMAKE) profile=quick $(SETTINGS)
@@ -64,6 +64,10 @@ verify: .venv/test
 
 accept: .venv/book
 	@$(BIN)/wlsc accept _build/$(PROFILE) --why "$(WHY)"
+
+# By how much does another arithmetic move the numbers of quick? Allowances of `make accept` follow from it.
+processors: .venv/book
+	@$(BIN)/wlsc processors
 
 report: .venv/book
 	@$(BIN)/wlsc report

@@ -1,6 +1,7 @@
 """data → train → execute → build: the only file that knows the order.
 
-    snakemake --cores all --config profile=quick [device=cpu] [seed=1]
+    snakemake --cores all --config profile=quick [device=cpu] [seed=1] [threads=2] [out=_build/elsewhere]
+    snakemake notebooks --cores all --config profile=quick    # without the site
     snakemake sweep --cores all --config profile=quick       # every cell of the sweeps as a job of its own
     snakemake sweep --profile profiles/slurm --config …      # the same on a cluster
 
@@ -34,12 +35,12 @@ from wlsc._io.tables import suggestion
 
 shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')  # commands of this environment come first
 
-KNOWN = ("profile", "device", "seed", "pdf")
+KNOWN = ("profile", "device", "seed", "pdf", "threads", "out")
 if unknown := sorted(set(config) - set(KNOWN)):
     hint = suggestion(unknown[0], KNOWN)
     raise WorkflowError(f"SETTINGS must be among {', '.join(KNOWN)}, got {', '.join(unknown)}{hint}")
 PROFILE = config.get("profile", "quick")
-OUT = f"_build/{PROFILE}"
+OUT = config.get("out", f"_build/{PROFILE}")
 
 PAGES = list_pages(Path("book/_toc.yml"))
 NOTEBOOKS = {page: read_notebook(Path(f"book/{page}.md")) for page in PAGES if is_notebook(Path(f"book/{page}.md"))}
@@ -69,6 +70,9 @@ ALLOWANCE = {"mem_mb": 4000, "runtime": 720}
 #: one of them is a notebook that takes more.
 WHOLE = 850 if PROFILE == "quick" else ALLOWANCE["mem_mb"]
 MORE = {"unrolling": 1250}
+
+#: In `quick` every job has one thread, and two jobs run side by side: its sums are small. In `full` one takes all cores.
+THREADS = int(config.get("threads", 1 if PROFILE == "quick" else 0))
 
 #: The exact versions decide numbers: a new environment runs everything again.
 ENVIRONMENT = "constraints.txt"
@@ -143,8 +147,8 @@ def notebook_sources(wildcards):
 # Two builds of one profile take turns. The system takes this lock back from a build that was killed, where Snakemake's
 # own would stay and stop the next one (the Makefile turns that off).
 if workflow.is_main_process:
-    Path("_build").mkdir(exist_ok=True)
-    BUILDING = FileLock(f"_build/.{PROFILE}.lock")
+    Path(OUT).parent.mkdir(parents=True, exist_ok=True)
+    BUILDING = FileLock(Path(OUT).with_name(f".{Path(OUT).name}.lock"))
     BUILDING.acquire()
 
 
@@ -164,6 +168,11 @@ rule sweep:
         [record for name in SWEEPS for record in cell_records(name)],
 
 
+rule notebooks:
+    input:
+        expand(f"{OUT}/notebooks/{{name}}.ipynb", name=NOTEBOOKS),
+
+
 rule train:
     input:
         ENVIRONMENT,
@@ -172,8 +181,7 @@ rule train:
         configuration=f"book/experiments/{PROFILE}/{{name}}.toml",
     output:
         f"{OUT}/trained/{{name}}.json",
-    # In `quick` two threads everywhere, since sums that are split among more threads round differently.
-    threads: 2 if PROFILE == "quick" else workflow.cores
+    threads: THREADS or workflow.cores
     resources:
         mem_mb=WHOLE,
     params:
@@ -190,7 +198,7 @@ rule study:
         study="book/studies/quick/{name}.toml",
     output:
         f"{OUT}/studied/{{name}}.json",
-    threads: 2
+    threads: THREADS
     resources:
         mem_mb=WHOLE,
     params:
@@ -238,7 +246,7 @@ rule execute:
     output:
         f"{OUT}/notebooks/{{name}}.ipynb",
         f"{OUT}/reports/{{name}}.json",
-    threads: 1 if PROFILE == "quick" else workflow.cores
+    threads: THREADS or workflow.cores
     resources:
         mem_mb=lambda wildcards: max(WHOLE, MORE.get(wildcards.name, 0)),
     params:

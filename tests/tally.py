@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from wlsc._io.files import write_text
-from wlsc._io.machine import processor_name, source_commit
+from wlsc._io.machine import capability, source_commit
 from wlsc.companion.trials import KINDS
 
 #: Begins the reason of a test that was given up, where a machine lacks something.
@@ -76,7 +76,7 @@ class Tally:
         record = {
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": source_commit(session.config.rootpath),
-            "processor": processor_name(),
+            "capability": capability(),
             "python": platform.python_version(),
             **{outcome: self.outcomes[outcome] for outcome in outcomes},
             "failures": sorted(self.failures),

@@ -89,7 +89,7 @@ def test_an_unknown_kind_is_refused(tmp_path):
 RUN = {
     "finished": "2026-01-02T03:04:05+00:00",
     "commit": "0123456789abcdef",
-    "processor": "Abacus 3",
+    "capability": {"torch": "AVX9"},
     "passed": 1200,
     "failed": 0,
     "skipped": 2,
@@ -109,10 +109,10 @@ def test_the_table_names_what_failed_and_why_others_were_skipped():
     )
 
 
-def test_the_table_names_the_processor_of_the_reference():
-    measured = {"bytes": 17, "processor of the reference": "Abacus 2"}
+def test_the_table_names_the_arithmetic_of_the_reference():
+    measured = {"bytes": 17, "arithmetic of the reference": "torch AVX8"}
     _, rows = list_trials({"make test": RUN | {"measured": measured}, "make stress": RUN})
-    assert rows[-1] == ["processor", "Abacus 3; the reference: Abacus 2", "Abacus 3"]
+    assert rows[-1] == ["arithmetic", "torch AVX9; the reference: torch AVX8", "torch AVX9"]
 
 
 def test_the_report_of_the_last_run_is_printed_as_a_table(call, tmp_path):
@@ -136,5 +136,5 @@ def test_the_table_says_what_was_tried_and_what_was_not_run():
         "all tests": "1,200 passed, 0 failed, 2 skipped",
         "when": "2026-01-02",
         "commit": "0123456789ab",
-        "processor": "Abacus 3",
+        "arithmetic": "torch AVX9",
     }

@@ -280,6 +280,7 @@ def release(
 
 
 BuildFolder = Annotated[Path, typer.Argument(help="Folder of a build, such as _build/quick.")]
+ProcessorsFile = Annotated[Path, typer.Option(help="What another arithmetic was seen to change.")]
 ReferenceFolder = Annotated[Path, typer.Option(help="Folder of references, and of the rules for tolerances.")]
 
 
@@ -314,12 +315,27 @@ def costs(
 
 
 @app.command()
-def verify(folder: BuildFolder, references: ReferenceFolder = Path("results/reference")) -> None:
+def verify(
+    folder: BuildFolder,
+    references: ReferenceFolder = Path("results/reference"),
+    record: Annotated[bool, typer.Option("--record", help="Keep how this machine agreed, for the Trust page.")] = False,
+    processors: ProcessorsFile = Path("results/processors.json"),
+) -> None:
     """Compare a finished build with its reference; exit with 1 if a number is off, or memory too much or unknown."""
     from wlsc.companion.printed import read_book
+    from wlsc.companion.processors import read_processors, record_machine
     from wlsc.companion.reference import compare, read_reference
-    from wlsc.companion.reports import MOST_MEMORY, describe_memory, most_memory, read_jobs, read_report
+    from wlsc.companion.reports import (
+        MOST_MEMORY,
+        describe_capability,
+        describe_memory,
+        most_memory,
+        read_jobs,
+        read_report,
+    )
 
+    if record:
+        read_processors(processors)  # what cannot be kept is said before anything is compared
     report, jobs = read_report(folder), read_jobs(folder)
     profile = report["profile"]
     reference = read_reference(references / f"{profile}.json")
@@ -329,8 +345,12 @@ def verify(folder: BuildFolder, references: ReferenceFolder = Path("results/refe
     for drift in found.drifts:
         typer.echo(drift)
     typer.echo(found)
-    typer.echo(f"Accepted on {reference['accepted']['processor']}, built on {report['processor']}.")
+    accepted = reference["accepted"]
+    typer.echo(f"Accepted with {describe_capability(accepted)}; built with {describe_capability(report)}.")
     typer.echo(f"{describe_memory(jobs)} Allowed are {MOST_MEMORY[profile] / 2**30:.0f} GiB.")
+    if record:
+        facts = {name: report[name] for name in ("capability", "versions", "commit")}
+        record_machine(processors, facts | found.counts())
     if found.drifts or too_much or unmeasured:
         raise typer.Exit(1)
 
@@ -340,9 +360,11 @@ def accept(
     folder: BuildFolder,
     why: Annotated[str, typer.Option(help="Why the numbers have changed; kept with the reference.")],
     references: ReferenceFolder = Path("results/reference"),
+    processors: ProcessorsFile = Path("results/processors.json"),
 ) -> None:
     """Make a finished build the reference of its profile; print what changes, from what to what, and why."""
     from wlsc.companion.printed import read_book
+    from wlsc.companion.processors import read_processors
     from wlsc.companion.reference import list_changes, make_entries, read_reference, read_rules, write_reference
     from wlsc.companion.reports import read_report
 
@@ -350,12 +372,28 @@ def accept(
         raise ValueError("why must say in words why the numbers have changed, got nothing")
     report = read_report(folder)
     path = references / f"{report['profile']}.json"
-    entries = make_entries(read_book(folder), read_rules(references / "tolerances.json"))
+    moved = read_processors(processors)["moved"]
+    entries = make_entries(read_book(folder), read_rules(references / "tolerances.json"), moved)
     for change in list_changes(read_reference(path)["pages"] if path.exists() else {}, entries):
         typer.echo(change)
-    facts = {name: report.get(name) for name in ("profile", "device", "seed", "commit", "processor", "versions")}
+    facts = {name: report.get(name) for name in ("profile", "device", "seed", "commit", "capability", "versions")}
     write_reference(path, {"why": why, **facts}, entries)
     typer.echo(f"{path}: {why}")
+
+
+@app.command("processors")
+def measure_processors(
+    profile: Annotated[str, typer.Option(help="Profile whose numbers are looked at.")] = "quick",
+    scratch: Annotated[Path, typer.Option(help="Folder for what the runs leave behind.")] = Path("_build/processors"),
+    output: ProcessorsFile = Path("results/processors.json"),
+    references: ReferenceFolder = Path("results/reference"),
+) -> None:
+    """Run all notebooks under several kinds of arithmetic of this machine; keep by how much each number moves."""
+    from wlsc.companion.processors import measure
+    from wlsc.companion.reference import read_rules
+
+    measure(profile, scratch, output, read_rules(references / "tolerances.json"))
+    typer.echo(output)
 
 
 @app.command()

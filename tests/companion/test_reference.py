@@ -14,7 +14,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from tests.test_cli import call
 from wlsc.companion.printed import Printed, read_book
-from wlsc.companion.reference import Rule, compare, make_entries
+from wlsc.companion.processors import read_processors, write_processors
+from wlsc.companion.reference import Rule, compare, make_entries, read_rules
 
 __all__ = ["call"]
 
@@ -96,7 +97,8 @@ def write_build(
                 "duration_s": 1.0,
                 "peak_memory_bytes": 2**30,
                 "commit": "abc",
-                "processor": "Abacus 3",
+                "capability": {"torch": "AVX9"},
+                "versions": {"wlsc": "0"},
             }
         ),
         "studied/s.json": json.dumps({"duration_s": 2.0, "peak_memory_bytes": 2**29}),
@@ -146,83 +148,105 @@ def test_a_build_that_was_not_finished_has_no_numbers(tmp_path):
         read_book(tmp_path)
 
 
-def entry(text: str, within: str, others: tuple[str, ...] = ()) -> dict:
+def entry(text: str, within: str, moved: dict | None = None, others: tuple[str, ...] = ()) -> dict:
     prints = [Printed("name", text, "column"), *(Printed(f"other {text}", text, "column") for text in others)]
-    rules = [Rule(page="pa*", names=["na*", "oth*"], reason="hardware", within=within, why="")]
-    return dict(make_entries({"page": prints}, rules)["page"]["name"])
+    rules = [Rule(page="pa*", names=["na*", "oth*"], within=within, why="")]
+    return dict(make_entries({"page": prints}, rules, {"page": moved or {}})["page"]["name"])
 
 
 @pytest.mark.parametrize(
-    ("text", "within", "others", "allowed"),
+    ("text", "moved", "others", "reason", "within"),
     [
-        ("0.94", "nothing", (), {}),
-        ("0.94", "anything", (), {"compared": False}),
-        ("0.94", "2 digits", (), {"digits": 2}),
-        ("0.94", "0.3", (), {"within": 0.3}),
-        ("13", "count", (), {"within": 11}),
-        ("172 of 225", "count", (), {"within": 45}),
-        ("-200 to 100", "5 %", (), {"within": 10}),
-        ("mean 1, deviation 2, least -3, most 7", "10 %", (), {"within": 1}),
-        ("mean 5, deviation 0, least 5, most 5", "10 %", (), {"within": 0.5}),
-        ("0.94 ± 0.01", "spread", ("0.5 ± 0.2",), {"within": 0.03}),
-        ("0.94 [0.90, 0.95]", "spread", (), {"within": 0.05}),
-        ("5 to 22 clusters", "spread", (), {"within": 17}),
-        ("0.94", "spread", ("0.5 ± 0.2", "0.1 [0, 0.7]"), {"within": 0.7}),
-        ("0.94", "spread", ("0.90",), {"digits": 1}),
+        ("0.94", {}, (), "float summation", [0.01]),  # one unit of the last digit
+        ("1,797 of 4e-04", {}, (), "float summation", [1, 1e-4]),
+        ("0.9412", {"name": [0.003]}, (), "hardware", [0.009]),  # three times what moved
+        ("0.9412", {"other 0.5": [0.003]}, ("0.5",), "hardware", [0.009]),  # in its column
+        ("0.9412 and 7", {"name": [0, 4]}, (), "hardware", [0.54, 12]),  # nine tenths of the page moved by 4 / 7
+        ("0.94 ± 0.02", {"name": [0.02, 0.0]}, (), "seed spread", [0.06, 0.06]),
+        ("0.94 [0.60, 0.95]", {"name": [0.02, 0.0, 0.0]}, (), "seed spread", [0.35, 0.35, 0.35]),
+        ("0.94", {"name": [0.05]}, ("0.5 ± 0.2",), "seed spread", [0.6]),
+        ("5 to 22 clusters", {"name": [1, 0]}, (), "seed spread", [17, 17]),
+        (
+            "mean 1.0, deviation 2.01, least -3.0, most 7.0",
+            {"name": [0.1, 0, 0, 0]},
+            (),
+            "hardware",
+            [0.3, 0.1, 0.1, 0.1],
+        ),
     ],
 )
-def test_a_rule_decides_what_is_allowed(text, within, others, allowed):
-    assert entry(text, within, others) == {"text": text, "reason": "hardware"} | allowed
-
-
-def test_what_is_measured_is_listed_and_not_compared():
-    assert entry("(measured)", "nothing") == {"text": "(measured)", "reason": "time", "compared": False}
-
-
-def test_an_unknown_allowance_is_refused():
-    with pytest.raises(ValueError, match=r"within must be nothing, .* got 'a lot'"):
-        entry("1", "a lot")
+def test_what_was_measured_decides_what_is_allowed(text, moved, others, reason, within):
+    found = entry(text, "measured", moved, others)
+    assert (found["text"], found["reason"]) == (text, reason)
+    assert found["within"] == pytest.approx(within, rel=0.05)  # two digits are kept
 
 
 @pytest.mark.parametrize(
-    ("old", "within", "new", "said"),
+    ("text", "within", "allowed"),
     [
-        ("0.94", "nothing", "0.94", ""),
-        ("0.94", "nothing", "0.95", "off by 0.01, where 0 is allowed (hardware)"),
-        ("0.94", "1 digit", "0.95", ""),
-        ("0.94", "1 digit", "0.96", "off by 0.02, where 0.01 is allowed (hardware)"),
-        ("4e-04", "1 digit", "6e-04", "off by 0.0002, where 0.0001 is allowed (hardware)"),
-        ("1,797 of 0.5", "1 digit", "1,798 of 0.4", ""),
-        ("1,797 of 0.5", "1 digit", "1,798 of 0.3", "off by 0.2, where 0.1 is allowed (hardware)"),
-        ("-0.5", "0.3", "−0.7", ""),
-        ("-0.5", "0.3", "0.5", "off by 1, where 0.3 is allowed (hardware)"),
-        ("**supported** 1", "anything", "**contradicted** 9", ""),
-        ("**supported** 1", "5", "**contradicted** 1", "other words"),
-        ("0.5 [0.4, 0.6]", "5", "0.5", "other words"),
-        ("V1", "5", "V2", "other words"),
+        ("0.94", "nothing", {"reason": "exact"}),
+        ("supported", "measured", {"reason": "exact"}),
+        ("0.94", "anything", {"reason": "not compared", "compared": False}),
+        ("(measured)", "nothing", {"reason": "not compared", "compared": False}),
     ],
 )
-def test_a_drift_is_told_with_its_deviation(old, within, new, said):
-    found = compare({"page": [Printed("name", new, "")]}, {"page": {"name": entry(old, within)}})
+def test_a_rule_can_ask_for_more_or_less(text, within, allowed):
+    assert entry(text, within, {"name": [0.5]}) == {"text": text} | allowed
+
+
+def test_an_unknown_allowance_is_refused(tmp_path):
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps({"rules": [{"page": "*", "names": ["*"], "within": "a lot", "why": ""}]}))
+    with pytest.raises(ValueError, match=r"within must be .*nothing.* got 'a lot'"):
+        read_rules(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "allowed", "new", "said"),
+    [
+        ("0.94", None, "0.94", ""),
+        ("0.94", None, "0.95", "off by 0.01, where 0 is allowed (hardware)"),
+        ("0.94", [0.01], "0.95", ""),
+        ("0.94", [0.01], "0.96", "off by 0.02, where 0.01 is allowed (hardware)"),
+        ("4e-04", [1e-4], "6e-04", "off by 0.0002, where 0.0001 is allowed (hardware)"),
+        ("1,797 of 0.5", [1, 0.1], "1,798 of 0.4", ""),
+        ("1,797 of 0.5", [1, 0.1], "1,798 of 0.3", "off by 0.2, where 0.1 is allowed (hardware)"),
+        ("1,797 of 0.5", [0, 0.1], "1,798 of 0.5", "off by 1, where 0 is allowed (hardware)"),
+        ("-0.5", [0.3], "−0.7", ""),
+        ("-0.5", [0.3], "0.5", "off by 1, where 0.3 is allowed (hardware)"),
+        ("**supported** 1", [5], "**contradicted** 1", "other words"),
+        ("0.5 [0.4, 0.6]", [5, 5, 5], "0.5", "other words"),
+        ("V1", [5], "V2", "other words"),
+    ],
+)
+def test_a_drift_is_told_with_its_deviation(old, allowed, new, said):
+    known = {"text": old, "reason": "hardware"} | ({} if allowed is None else {"within": allowed})
+    found = compare({"page": [Printed("name", new, "")]}, {"page": {"name": known}})
     assert found.drifts == ([f"page: name is {new}, and was {old}: {said}"] if said else [])
 
 
+def test_what_is_not_compared_may_be_anything():
+    known = {"page": {"name": entry("**supported** 1", "anything")}}
+    found = compare({"page": [Printed("name", "**contradicted** 9", "")]}, known)
+    assert (found.drifts, found.n_not_compared) == ([], 1)
+
+
 def test_what_is_new_and_what_is_gone_is_a_drift():
-    found = compare({"b": [Printed("x", "1", "")]}, {"a": {"y": entry("2 or 3", "1 digit")}})
+    found = compare({"b": [Printed("x", "1", "")]}, {"a": {"y": entry("2 or 3", "measured")}})
     assert found.drifts == ["a: y is no longer printed, and was 2 or 3", "b: x is 1, and was not printed before"]
-    assert (found.n_numbers["hardware"], found.n_identical) == (2, 0)
+    assert (found.n_numbers["float summation"], found.n_identical) == (2, 0)
 
 
 def test_numbers_that_are_identical_are_counted():
-    known = {name: entry("0.5 [0.4, 0.6]", "0.1") for name in "xy"}
+    known = {name: entry("0.5 [0.4, 0.6]", "measured", {"name": [0.001, 0, 0.05]}) for name in "xy"}
     found = compare({"a": [Printed("x", "0.5 [0.4, 0.65]", ""), Printed("y", "0.5", "")]}, {"a": known})
-    assert (found.n_numbers["hardware"], found.n_identical) == (6, 3)
+    assert (found.n_numbers["seed spread"], found.n_identical) == (6, 3)
 
 
 RULES = {
     "rules": [
-        {"page": "page", "names": ["model: *"], "reason": "seed spread", "within": "spread", "why": "w"},
-        {"page": "*", "names": ["*"], "reason": "exact", "within": "nothing", "why": "w"},
+        {"page": "page", "names": ["model: *"], "within": "measured", "why": "w"},
+        {"page": "*", "names": ["*"], "within": "nothing", "why": "w"},
     ]
 }
 
@@ -232,44 +256,50 @@ def references(tmp_path: Path) -> Path:
     folder = tmp_path / "references"
     folder.mkdir()
     (folder / "tolerances.json").write_text(json.dumps(RULES))
+    moved = {"page": {"model: WLSC, a | fitted": [0.02, 0.0]}}
+    write_processors(folder / "processors.json", {"format": 1, "settings": [], "moved": moved, "records": []})
     return folder
+
+
+def places(references: Path) -> tuple[object, ...]:
+    return ("--references", references, "--processors", references / "processors.json")
 
 
 def test_a_build_is_accepted_and_verified(call, tmp_path, references):
     build = write_build(tmp_path / "build")
-    code, said, _ = call("accept", build, "--why", "the first", "--references", references)
+    code, said, _ = call("accept", build, "--why", "the first", *places(references))
     assert code == 0
     assert "page: glue n: nothing → 1797 (exact)\n" in said and said.endswith("quick.json: the first\n")
     accepted = json.loads((references / "quick.json").read_text())["accepted"]
     assert (accepted["why"], accepted["profile"], accepted["commit"]) == ("the first", "quick", "abc")
 
-    code, said, _ = call("verify", build, "--references", references)
+    code, said, _ = call("verify", build, *places(references))
     assert code == 0
     assert said.splitlines() == [
         "32 numbers compared (exact 29, float summation 0, hardware 0, seed spread 3), 32 of them identical, "
         "5 places not compared. Drifts: 0.",
-        "Accepted on Abacus 3, built on Abacus 3.",
+        "Accepted with torch AVX9; built with torch AVX9.",
         "Two jobs at a time take at most 1.5 GiB. Allowed are 2 GiB.",
     ]
 
 
 def test_a_drift_is_named_until_it_is_accepted(call, tmp_path, references):
-    call("accept", write_build(tmp_path / "build"), "--why", "the first", "--references", references)
-    changed = TABLE.replace("0.80", "0.82").replace("0.94", "0.98").replace("[1.1]", "[7.7]")
+    call("accept", write_build(tmp_path / "build"), "--why", "the first", *places(references))
+    changed = TABLE.replace("0.80", "0.82").replace("0.94", "1.02").replace("[1.1]", "[7.7]")
     build = write_build(tmp_path / "build", changed, took="9.9", values="0.25,a\n-1.25,\n", p=0.06)
-    code, said, _ = call("verify", build, "--references", references)
+    code, said, _ = call("verify", build, *places(references))
     assert code == 1
     assert said.splitlines()[:3] == [
-        "page: model: WLSC, a | fitted is 0.98 ± 0.01, and was 0.94 ± 0.01: off by 0.04, where 0.03 is allowed "
+        "page: model: WLSC, a | fitted is 1.02 ± 0.01, and was 0.94 ± 0.01: off by 0.08, where 0.06 is allowed "
         "(seed spread)",
         "page: fig.csv: x is mean -0.5, deviation 0.75, least -1.25, most 0.25, and was mean -0.625, deviation 0.875, "
         "least -1.5, most 0.25: off by 0.25, where 0 is allowed (exact)",
         "page: claims/1a.json: C3: p is 0.06, and was 0.04: off by 0.02, where 0 is allowed (exact)",
     ]
-    code, said, _ = call("accept", build, "--why", "better fits", "--references", references)
+    code, said, _ = call("accept", build, "--why", "better fits", *places(references))
     assert "page: claims/1a.json: C3: p: 0.04 (exact) → 0.06 (exact)" in said.splitlines()
     assert len(said.splitlines()) == 5  # the three, 0.80 which is off by less, and why
-    assert call("verify", build, "--references", references)[0] == 0
+    assert call("verify", build, *places(references))[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -280,7 +310,7 @@ def test_a_drift_is_named_until_it_is_accepted(call, tmp_path, references):
     ],
 )
 def test_what_is_missing_is_said_in_one_sentence(call, tmp_path, references, command, message):
-    code, said, error = call(*command, write_build(tmp_path / "build"), "--references", references)
+    code, said, error = call(*command, write_build(tmp_path / "build"), *places(references))
     assert (code, said) == (1, "")
     assert error.startswith(f"wlsc: {message}") and len(error.splitlines()) == 1
     assert not (references / "quick.json").exists()
@@ -288,12 +318,46 @@ def test_what_is_missing_is_said_in_one_sentence(call, tmp_path, references, com
 
 def test_too_much_memory_fails(call, tmp_path, references):
     build = write_build(tmp_path / "build")
-    call("accept", build, "--why", "the first", "--references", references)
+    call("accept", build, "--why", "the first", *places(references))
     (build / "studied" / "s.json").write_text(json.dumps({"duration_s": 2.0, "peak_memory_bytes": 3 * 2**30}))
-    code, said, _ = call("verify", build, "--references", references)
+    code, said, _ = call("verify", build, *places(references))
     assert code == 1
     assert said.splitlines()[-1] == "Two jobs at a time take at most 4.0 GiB. Allowed are 2 GiB."
     (build / "studied" / "s.json").write_text(json.dumps({"duration_s": 2.0}))
-    code, said, _ = call("verify", build, "--references", references)
+    code, said, _ = call("verify", build, *places(references))
     assert code == 1
     assert said.splitlines()[-1].startswith("Two jobs at a time take at most 1.0 GiB (not measured of 1 of 2 jobs).")
+
+
+def test_a_machine_is_kept_with_how_it_agreed(call, tmp_path, references):
+    build = write_build(tmp_path / "build")
+    call("accept", build, "--why", "the first", *places(references))
+    for table in (TABLE.replace("0.80", "0.81"), TABLE.replace("0.80", "0.85")):  # the second takes the first's place
+        call("verify", write_build(tmp_path / "build", table), "--record", *places(references))
+    (record,) = read_processors(references / "processors.json")["records"]
+    assert record["capability"] == {"torch": "AVX9"}
+    assert (record["numbers"], record["identical"], record["within"], record["drifted"]) == (32, 31, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("quick.json", '{"pages": {}}', "reference must have format 2"),
+        ("quick.json", "{", "reference must be JSON"),
+        ("processors.json", '{"format": 0, "records": []}', "must have format 1, got 0"),
+        ("processors.json", "[1]", "must have format 1, got list"),
+        ("processors.json", '{"format": 1, "records": [{"capability": {}}]}', "a record of a machine must have"),
+        ("processors.json", None, "processors must have been measured before (make processors)"),
+    ],
+)
+def test_files_of_another_kind_are_named_and_left_alone(call, tmp_path, references, name, text, message):
+    build = write_build(tmp_path / "build")
+    call("accept", build, "--why", "the first", *places(references))
+    if text is None:
+        (references / name).unlink()
+    else:
+        (references / name).write_text(text)
+    code, said, error = call("verify", build, "--record", *places(references))
+    assert (code, said) == (1, "")
+    assert message in error and len(error.splitlines()) == 1
+    assert text is None or (references / name).read_text() == text

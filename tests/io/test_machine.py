@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import numpy as np
+import torch
 
-from wlsc._io.machine import peak_memory
+from wlsc._io.machine import capability, peak_memory
 
 TELL = "from wlsc._io.machine import peak_memory; print(peak_memory())"
 
@@ -31,3 +32,17 @@ def test_children_count_where_they_are_asked_for():
     code = "import numpy as np; np.ones(2**26)"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert peak_memory(with_children=True) - peak_memory() > 2**26 * 8
+
+
+def test_where_the_system_tells_no_memory_experiments_are_there_all_the_same():
+    code = "import sys; sys.modules['resource'] = None; import wlsc.experiments; "
+    told = subprocess.run([sys.executable, "-c", code + TELL], capture_output=True, text=True, check=True).stdout
+    assert told == "None\n"
+
+
+def test_the_arithmetic_is_told_and_not_the_name_of_the_processor(monkeypatch):
+    code = "from wlsc._io.machine import capability; print(capability()['torch'])"
+    command = [sys.executable, "-c", code]
+    assert capability()["torch"] == torch.backends.cpu.get_cpu_capability()
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout in ("DEFAULT\n", "NO AVX\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -23,6 +22,30 @@ def processor_name() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
+def capability() -> dict[str, str]:
+    """Say with which arithmetic this process computes: what decides the last digits, where a processor's name does not.
+
+    Returns
+    -------
+    dict
+        "torch": the vector instructions that torch uses; "BLAS": the kernels of NumPy's linear algebra; "numba": the
+        processor that numba compiles for; "threads": those of torch.
+    """
+    import numpy  # noqa: F401 (its BLAS is loaded with it)
+    import torch
+    from llvmlite.binding import get_host_cpu_name
+    from numba.core import config
+    from threadpoolctl import threadpool_info
+
+    blas = sorted({pool.get("architecture") or "unknown" for pool in threadpool_info() if pool["user_api"] == "blas"})
+    return {
+        "torch": torch.backends.cpu.get_cpu_capability(),
+        "BLAS": ", ".join(blas) or "unknown",
+        "numba": getattr(config, "CPU_NAME", None) or get_host_cpu_name(),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
 def source_commit(folder: Path) -> str:
     """Commit of the sources in ``folder``, with "-dirty" if they were changed since; "unknown" without git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -32,21 +55,26 @@ def source_commit(folder: Path) -> str:
         return "unknown"
 
 
-def peak_memory(with_children: bool = False) -> int:
+def peak_memory(with_children: bool = False) -> int | None:
     """Largest resident memory of this process so far, in bytes; with that of the largest child it has waited for.
 
     A child begins as a copy of its parent, and as large: one that a large process starts for a moment counts as that.
+    None where the system does not tell, as Windows.
     """
+    try:
+        import resource
+    except ImportError:
+        return None
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _KILOBYTE if with_children else 0
-    return _own_peak() + children
+    return _own_peak(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTE) + children
 
 
-def _own_peak() -> int:
-    """Of this program alone, as Linux tells; elsewhere also of that which the process ran before."""
+def _own_peak(of_process: int) -> int:
+    """Of this program alone, as Linux tells; elsewhere that of the process, which may have run another before."""
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTE
+        return of_process
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 

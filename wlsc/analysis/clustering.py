@@ -354,6 +354,7 @@ def _partition(
 ) -> np.ndarray:
     """Cluster of each atom: the best of several starts of k-means with merging."""
     from scipy.sparse import triu
+    from sklearn import config_context
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
@@ -364,8 +365,9 @@ def _partition(
     edges, loops = triu(graph, 1, format="coo"), graph.diagonal()
     even = regularization * graph.sum() / graph.shape[0] ** 2
     best, best_information = np.zeros(len(place), dtype=np.int64), -np.inf
-    # one thread: the arrays are small, and sums that are split among more threads round differently
-    with threadpool_limits(1):
+    # one thread: the arrays are small, and sums that are split among more threads round differently; for arrays as
+    # small as these, looking at the arguments takes longer than the clustering
+    with threadpool_limits(1), config_context(assume_finite=True, skip_parameter_validation=True):
         for state in np.random.default_rng(seed).integers(2**31, size=n_init):
             kmeans = KMeans(n_groups, init="random", n_init=1, max_iter=_KMEANS_ITERATIONS, random_state=int(state))
             groups = kmeans.fit_predict(points).astype(np.int64)[place]

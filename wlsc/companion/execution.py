@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TextIO
 
 from wlsc._io.files import locked, write_text
-from wlsc._io.machine import cost_since, processor_name, source_commit
+from wlsc._io.machine import capability, cost_since, source_commit
 from wlsc.companion.notebooks import (
     find_configurations,
     find_data,
@@ -255,7 +255,7 @@ def _report(
         "training_s": {name: record["duration_s"] for name, record in records.items()},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": source_commit(source.parent),
-        "processor": processor_name(),
+        "capability": capability(),
         "versions": {name: version(name) for name in ("wlsc", "torch", "numpy", "scipy", "scikit-learn")},
     }
     return json.dumps(report, indent=1) + "\n"

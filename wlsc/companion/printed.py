@@ -12,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,8 +63,18 @@ def read_book(folder: Path) -> dict[str, list[Printed]]:
     """
     if not (folder / "html" / "index.html").exists():
         raise ValueError(f"folder must hold a finished build, such as _build/quick, got {folder}")
-    paths = sorted((folder / "notebooks").glob("[!.]*.ipynb"))
-    return {path.stem: _read_page(path) for path in paths if (folder / "html" / f"{path.stem}.html").exists()}
+    return {
+        path.stem: _read_page(path) for path in _notebooks(folder) if (folder / "html" / f"{path.stem}.html").exists()
+    }
+
+
+def read_notebooks(folder: Path) -> dict[str, list[Printed]]:
+    """Read all that the executed notebooks in ``folder`` print, by page, whether a site was built of them or not."""
+    return {path.stem: _read_page(path) for path in _notebooks(folder)}
+
+
+def _notebooks(folder: Path) -> list[Path]:
+    return sorted((folder / "notebooks").glob("[!.]*.ipynb"))
 
 
 def _read_page(path: Path) -> list[Printed]:
@@ -137,6 +148,20 @@ def _of_table(table: str, header: list[str], rows: list[list[str]]) -> Iterator[
         label = ", ".join(row[:n_labels])
         for column, text in zip(header[n_labels:], row[n_labels:], strict=True):
             yield Printed(f"{table}: {label} | {column}", MEASURED.sub(MARK, text), f"{table} | {column}")
+
+
+def value_of(token: str) -> float:
+    """The number that is printed as ``token``."""
+    return float(_plain(token))
+
+
+def last_digit(token: str) -> float:
+    """One unit of the last digit printed."""
+    return float(Decimal(1).scaleb(int(Decimal(_plain(token)).as_tuple().exponent)))
+
+
+def _plain(token: str) -> str:
+    return token.replace(",", "").replace("−", "-")
 
 
 def _of_claims(place: str, claims: Mapping[str, Any]) -> Iterator[Printed]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,3 +56,9 @@ def describe_memory(jobs: Sequence[Job]) -> str:
     unknown = sum(job.memory is None for job in jobs)
     missing = f" (not measured of {unknown} of {len(jobs)} jobs)" if unknown else ""
     return f"Two jobs at a time take at most {most_memory(jobs) / 2**30:.1f} GiB{missing}."
+
+
+def describe_capability(report: Mapping[str, Any]) -> str:
+    """Say with which arithmetic something was computed, from its ``capability``; see `wlsc._io.machine.capability`."""
+    known = report.get("capability") or {}
+    return ", ".join(f"{name} {value}" for name, value in known.items()) or "unknown arithmetic"

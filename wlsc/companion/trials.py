@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from wlsc.companion.reports import describe_capability
+
 #: Kind of trial → how the report calls it. Tests name their kind with the marker ``tried``, or record a count of it.
 KINDS = {
     "kills": "processes killed, whose work was resumed or done again",
@@ -35,7 +37,7 @@ def list_trials(runs: Mapping[str, Mapping[str, Any] | None]) -> tuple[list[str]
         "all tests": _describe_outcomes,
         "when": lambda run: run["finished"][:10],
         "commit": lambda run: run["commit"][:12],
-        "processor": _describe_processor,
+        "arithmetic": _describe_arithmetic,
     }
     cells = [
         [title, *(describe(run) if run else "not run" for run in runs.values())] for title, describe in rows.items()
@@ -51,10 +53,10 @@ def _describe_kind(kind: str, run: Mapping[str, Any]) -> str:
     return ", ".join([f"{trial['count']:,} in {trial['passed']:,} test{'s' * (trial['passed'] != 1)}", *failed])
 
 
-def _describe_processor(run: Mapping[str, Any]) -> str:
+def _describe_arithmetic(run: Mapping[str, Any]) -> str:
     """Where the tests ran, and where the numbers came from that they compared with."""
-    reference = run.get("measured", {}).get("processor of the reference")
-    return run["processor"] + (f"; the reference: {reference}" if reference else "")
+    reference = run.get("measured", {}).get("arithmetic of the reference")
+    return describe_capability(run) + (f"; the reference: {reference}" if reference else "")
 
 
 def _describe_outcomes(run: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ Editing a plot therefore retrains nothing, and editing a solver retrains what us
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import inspect
 import json
@@ -31,6 +32,7 @@ from wlsc._io.files import load_tensors, lock_of, locked, remove_unfinished, run
 from wlsc._io.machine import cost_since, source_commit
 from wlsc._io.tables import from_table, read_toml, suggestion
 from wlsc._validation import check_choice, check_count, check_file_name
+from wlsc.datasets import registry
 from wlsc.dictionary import initialize_dictionary
 from wlsc.experiments.kinds import DATA_KINDS, MODEL_KINDS
 from wlsc.experiments.sources import source_hashes
@@ -41,6 +43,9 @@ from wlsc.training import ClosedFormTrainer, Progress, Trainer, UnrolledTrainer,
 
 #: Libraries whose version can change a number.
 _LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-image", "scikit-learn")
+
+#: Sets of samples that stay in memory: a training's own and the held-out ones, of three seeds.
+_N_KEPT = 6
 
 #: Epochs of the relaxation that prepares the first atoms of a model whose own objective has many minima.
 _RELAXED_EPOCHS = 2
@@ -336,10 +341,8 @@ def run_address(config: Config) -> dict[str, Any]:
 
 def surroundings(data: DataConfig) -> dict[str, Any]:
     """Say what the numbers of anything computed of ``data`` depend on beside its code: files, libraries, machine."""
-    from wlsc.datasets.registry import source_hashes
-
     return {
-        "data": source_hashes(_registered_source(data)),
+        "data": registry.source_hashes(_registered_source(data)),
         "versions": {name: metadata.version(name) for name in _LIBRARIES},
         "machine": platform.machine(),
     }
@@ -388,11 +391,22 @@ def _argument_names(kind: Any) -> set[str]:
 
 
 def load_data(data: DataConfig) -> np.ndarray:
-    """Samples that a configuration names, shape (n_samples, n_features), float32."""
-    load = DATA_KINDS[data.kind].load()
-    with _options_of("data.options", data.options, load):
-        loaded = load(data.source, **data.options)
-    return loaded[0] if data.kind == "digits" else loaded
+    """Samples that a configuration names, shape (n_samples, n_features), float32.
+
+    The trainings of a study ask for the same samples again and again: what was asked for last is kept, as long as its
+    files hold the same.
+    """
+    asked = {**dataclasses.asdict(data), "files": registry.source_hashes(_registered_source(data))}
+    return _loaded(json.dumps(asked, sort_keys=True)).copy()
+
+
+@functools.lru_cache(maxsize=_N_KEPT)
+def _loaded(asked: str) -> np.ndarray:
+    data = json.loads(asked)
+    load = DATA_KINDS[data["kind"]].load()
+    with _options_of("data.options", data["options"], load):
+        loaded = load(data["source"], **data["options"])
+    return loaded[0] if data["kind"] == "digits" else loaded
 
 
 def _build_model(config: Config, n_features: int, generator: torch.Generator) -> UnrolledAutoencoder | FilterBank:

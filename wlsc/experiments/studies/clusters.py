@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -393,7 +394,7 @@ def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
     options, reached = _options(study, cell)
     began = time.perf_counter()
     found = _represented(study, cell, options, samples, n_clusters, show_progress)
-    seconds, memory = time.perf_counter() - began, peak_memory() - before
+    seconds, after = time.perf_counter() - began, peak_memory()
     codes = split_signs(found.codes) if study.methods[cell.method].kind == "sparse_coding" else found.codes
     found = found._replace(codes=_stored(codes))
     rng = np.random.default_rng(cell.seed)
@@ -409,7 +410,7 @@ def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
         "n_parameters": found.n_parameters,
         "n_components": found.n_components,
         "seconds": seconds,
-        "memory_bytes": memory,
+        "memory_bytes": math.nan if before is None or after is None else after - before,
         "purity": float(np.mean(nearest[:, :_N_PURITY] == classes[queries][:, None])),
         "vote": _vote(nearest[:, :_N_VOTES], classes[queries]),
         "probe": _probe(found.codes, classes, halves),
