@@ -21,7 +21,7 @@ full release sweep: FEW = --max-jobs-per-timespan 1000/30s --scheduler-subsample
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONHASHSEED := 0
 
-.PHONY: book full release links sweep test stress lint verify accept processors report audit serve bench lock clean
+.PHONY: book full release links sweep test check stress lint verify accept processors report audit serve bench lock clean
 
 book: .venv/book
 	@$(SNAKEMAKE) profile=quick $(SETTINGS)
@@ -48,6 +48,11 @@ links: book
 
 test: .venv/test book lint
 	WLSC_TALLY=_build/tests/test.json $(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+# The inner loop: what a change of the model breaks shows here first.
+check: lint
+	$(BIN)/pytest -q -n $(WORKERS) tests/inference tests/models tests/test_problem.py tests/test_simplex.py tests/test_dictionary.py \
+		tests/test_estimator.py tests/test_architecture.py
 
 # What kills, injects faults, breaks files and builds from nothing. Its report is kept however it ends, and that of the last `make test`
 # with it.
@@ -82,6 +87,7 @@ audit:
 
 lint: .venv/test
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
 serve: book

@@ -13,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import wlsc
 from tests.conftest import NOTEBOOKS, REPOSITORY
 from tests.test_architecture import imported_names
 from wlsc.companion.notebooks import read_code, read_notebook
@@ -161,3 +162,16 @@ def test_the_model_and_its_analysis_do_without_the_tools_of_the_book():
     tools = {canonicalize_name(Requirement(text).name) for text in EXTRAS["book"]}
     assert not core & tools
     assert not {"papermill", "jupytext", "ipykernel", "jupyter-book"} & core
+
+
+def test_the_version_is_told_in_one_place_and_repeated_where_others_read_it():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert metadata.version("wlsc") == wlsc.__version__ == str(citation["version"])
+
+
+def test_the_example_of_the_readme_prints_what_stands_there(capsys):
+    blocks = re.findall(r"```(\w*)\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    index = next(number for number, (language, _) in enumerate(blocks) if language == "python")
+    assert len(blocks[index][1].splitlines()) <= 10
+    exec(compile(blocks[index][1], "README.md", "exec"), {})
+    assert capsys.readouterr().out == blocks[index + 1][1]

@@ -1,3 +1,5 @@
+from wlsc.models._filter_bank import FilterBank as FilterBank
+from wlsc.models._unrolled import UnrolledAutoencoder as UnrolledAutoencoder
 from wlsc.models.hard_threshold import HardThresholdAutoencoder as HardThresholdAutoencoder
 from wlsc.models.ica import IndependentComponents as IndependentComponents
 from wlsc.models.k_means import KMeansFilters as KMeansFilters

@@ -15,7 +15,34 @@ class WLSCAutoencoder(UnrolledAutoencoder):
     """Codes on the simplex, weighted-ℓ1 penalty: minimise ½‖y − Ax‖² + λ Σⱼ xⱼ‖y − aⱼ‖² over A and x.
 
     The network, its exact counterpart (`infer`) and the closed-form dictionary update share this one objective.
-    Parameters are those of `UnrolledAutoencoder`.
+
+    Parameters
+    ----------
+    n_features, n_atoms
+        Shape of the dictionary.
+    lam
+        Weight λ ≥ 0 of the penalty: 0 projects samples onto the hull of the atoms, ∞ is k-means.
+    n_layers
+        Number T of unrolled layers; the same group has published 15 and 100.
+    step
+        "fixed": 1/σ_max(A)², followed as the dictionary moves; "learned": a parameter that starts there.
+    gradient
+        How `loss` differentiates the codes: "full": through all layers; "truncated": through the last
+        ``n_differentiated``; "detached": not at all, which is exact at converged codes (Danskin's theorem).
+    n_differentiated
+        Number of layers for "truncated", and for it only.
+    generator
+        Source of the random first dictionary.
+
+    Attributes
+    ----------
+    dictionary
+        Atoms, shape (n_atoms, n_features), a parameter.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
     """
 
     def _layers(self, patches: torch.Tensor) -> torch.Tensor:
