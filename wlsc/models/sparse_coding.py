@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from wlsc._sparse import sum_along
-from wlsc._validation import to_torch
+from wlsc._validation import check_flag, to_torch
 from wlsc.inference._proximal import solve_proximal
 from wlsc.inference.exact import DEFAULT_TOLERANCE, ConvergenceError, has_numba
 from wlsc.inference.unrolled import spectral_step_size, unroll
@@ -44,7 +44,7 @@ class SparseCodingAutoencoder(UnitNormAutoencoder):
         **options: Any,
     ) -> None:
         super().__init__(n_features, n_atoms, lam, n_layers, **options)
-        self.nonnegative = nonnegative
+        self.nonnegative = check_flag("nonnegative", nonnegative)
 
     def _prox(self, step_size: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
         if self.nonnegative:
