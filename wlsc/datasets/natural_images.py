@@ -346,8 +346,8 @@ def gaussian_match(patches: Array, seed: int = 0) -> Array:
 def _moments(patches: Array) -> tuple[torch.Tensor, torch.Tensor]:
     """Return mean and covariance in float64."""
     values = to_torch("patches", patches, ndim=2).detach().double()
-    if values.shape[0] < 2 or values.shape[1] < 1:
-        raise ValueError(f"patches must hold at least two samples of a feature, got shape {tuple(values.shape)}")
+    if values.shape[0] < 2:
+        raise ValueError(f"patches must hold at least two samples, got shape {tuple(values.shape)}")
     mean = values.mean(dim=0)
     centred = values - mean
     return mean, centred.T @ centred / (values.shape[0] - 1)
