@@ -101,7 +101,7 @@ bench: .venv/bench
 lock:
 	rm -rf _build/lock && mkdir -p _build && grep '^torch==' constraints.txt > _build/torch.txt
 	$(PYTHON) -m venv _build/lock
-	_build/lock/bin/pip install -q -c _build/torch.txt -e '.[book,slurm,test,bench]'
+	_build/lock/bin/pip install -q -c _build/torch.txt -e '.[book,slurm,test,bench,peers]'
 	_build/lock/bin/pip freeze --exclude-editable --all | grep -Ev '^(pip|triton|nvidia-|cuda-)' | sed 's/+.*//' > constraints.txt
 
 clean:

@@ -227,3 +227,32 @@ def test_the_core_works_with_torch_and_numpy_alone():
     }
     assert {"scipy", "sklearn", "skimage", "numba", "matplotlib", "pooch"} <= blocked
     assert run_python(f"BLOCKED = {blocked!r}\n{CORE}").strip() == "done"
+
+
+def loads_scikit_learn(node: ast.AST) -> bool:
+    """Tell whether this is an import inside a function of a library that loads most of scikit-learn."""
+    if not isinstance(node, (ast.Import, ast.ImportFrom)):
+        return False
+    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+    return node.col_offset > 0 and any(name.split(".")[0] in {"sklearn", "openTSNE", "umap"} for name in names)
+
+
+def test_imports_of_scikit_learn_draw_no_random_number():
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in MODULES.values()]
+    blocks = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.With)]
+    kept = [block for block in blocks if ast.unparse(block.items[0].context_expr) == "same_random_numbers()"]
+    loading = {node for tree in trees for node in ast.walk(tree) if loads_scikit_learn(node)}
+    assert len(loading) > 10
+    assert loading == {node for block in kept for node in block.body}
+
+
+def test_the_first_call_leaves_the_global_generators_alone():
+    run_python("""
+import random
+import numpy as np, torch
+from wlsc.analysis.clustering import cluster_codes
+
+before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+cluster_codes(np.random.default_rng(0).dirichlet(np.full(30, 0.1), 200), 4)
+assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
+""")

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
+from torch.func import grad, jacrev, vmap
 
 import wlsc
 
@@ -107,3 +108,27 @@ def test_keeps_kind_and_leaves_the_input_alone(values):
 def test_bad_input(values, dim, message):
     with pytest.raises(ValueError, match=message):
         wlsc.project_simplex(values, dim)
+
+
+def derivative_by_definition(projected):
+    """I − 11ᵀ/|S| on the support S, zero elsewhere."""
+    inside = (projected > 0).double()
+    return torch.diag(inside) - torch.outer(inside, inside) / inside.sum()
+
+
+def test_transforms_of_torch_func():
+    values = torch.randn(6, 9, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    projected = wlsc.project_simplex(values)
+    assert torch.equal(vmap(wlsc.project_simplex)(values), projected)
+    assert torch.equal(vmap(wlsc.project_simplex, in_dims=1, out_dims=1)(values), wlsc.project_simplex(values, 0))
+    expected = torch.stack([derivative_by_definition(row) for row in projected])
+    torch.testing.assert_close(vmap(jacrev(wlsc.project_simplex))(values), expected)
+    gradients = vmap(grad(lambda row: 0.5 * wlsc.project_simplex(row).square().sum()))(values)
+    torch.testing.assert_close(gradients, (expected @ projected[:, :, None])[:, :, 0])
+    hessian = jacrev(jacrev(lambda row: 0.5 * wlsc.project_simplex(row).square().sum()))(values[0])
+    torch.testing.assert_close(hessian, expected[0])
+
+
+def test_values_are_looked_at_under_vmap_too():
+    with pytest.raises(ValueError, match="values must be finite, got 2 NaN or infinite values of 6"):
+        vmap(wlsc.project_simplex)(torch.tensor([[1.0, np.nan, 0.0], [np.inf, 1.0, 0.0]]))

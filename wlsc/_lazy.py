@@ -1,8 +1,10 @@
-"""Public names that are imported when they are first used."""
+"""What is imported when it is first used: public names, and libraries that leave a trace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -33,3 +35,13 @@ def lazy_names(
         return sorted([*public, *submodules])
 
     return get_attribute, list_names
+
+
+@contextmanager
+def same_random_numbers() -> Iterator[None]:
+    """Keep Python's global `random` as it is while scikit-learn is imported: rich, which that loads, draws from it."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)

@@ -11,8 +11,11 @@ _FEW = 0.05
 def sparse_if_few(codes: torch.Tensor) -> torch.Tensor:
     """Codes (n_samples, n_atoms) as a sparse COO tensor if few of them are not zero; as they are otherwise.
 
-    On a GPU, in half precision, and where a gradient is asked for, they stay as they are.
+    On a GPU, in half precision, where a gradient is asked for, and where a transform of torch or a trace hides the
+    values, they stay as they are.
     """
+    if torch.compiler.is_compiling() or torch.func.debug_unwrap(codes) is not codes:
+        return codes
     wanted = torch.is_grad_enabled() and codes.requires_grad
     if codes.is_sparse or not codes.is_cpu or wanted or codes.dtype not in (torch.float32, torch.float64):
         return codes

@@ -36,7 +36,7 @@ def to_torch(
     values
         NumPy array or tensor. Integers and booleans become float32; other dtypes outside ``dtypes`` are refused.
     ndim
-        Number of dimensions that is required, if any.
+        Number of dimensions that is required, if any; of two, the second must not be empty.
     finite
         Refuse NaN and infinities.
     dtypes
@@ -65,15 +65,22 @@ def to_torch(
         raise ValueError(f"{name} must be of dtype {expected}, got {str(tensor.dtype).removeprefix('torch.')}")
     if ndim is not None and tensor.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions, got shape {tuple(tensor.shape)}")
-    if finite and not _all_finite(tensor):
-        n_bad = int((~torch.isfinite(tensor)).sum())
-        raise ValueError(f"{name} must be finite, got {n_bad} NaN or infinite values of {tensor.numel()}")
+    if ndim == 2 and tensor.shape[1] == 0:
+        raise ValueError(f"{name} must have at least one column, got shape {tuple(tensor.shape)}")
+    if finite and not torch.compiler.is_compiling():  # what is traced has no values yet
+        _check_finite(name, torch.func.debug_unwrap(tensor))  # under vmap, all samples at once
     return tensor
 
 
-def _all_finite(tensor: torch.Tensor) -> bool:
+def _check_finite(name: str, tensor: torch.Tensor) -> None:
     # a sum is several times cheaper than a look at every value; it can overflow, hence the second look
-    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
+    if not bool(torch.isfinite(tensor.sum())) and (n_bad := int((~torch.isfinite(tensor)).sum())):
+        raise ValueError(f"{name} must be finite, got {n_bad} NaN or infinite values of {tensor.numel()}")
+
+
+def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """Return ``tensor``, in float32 if its precision is lower: for sums and factorisations."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 def like(result: torch.Tensor, template: Array) -> Array:
@@ -104,6 +111,13 @@ def check_count(name: str, value: int, minimum: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
     return int(value)
+
+
+def check_flag(name: str, value: bool) -> bool:
+    """Return ``value`` if it is True or False: any other text or number would count as one of them, "no" as True."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> str:

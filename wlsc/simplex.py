@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from wlsc._validation import Array, like, to_torch
+from wlsc._validation import Array, at_least_float32, like, to_torch
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
@@ -43,27 +43,33 @@ def project_simplex(values: Array, dim: int = -1) -> Array:
     tensor = to_torch("values", values, dtypes=_DTYPES)
     if tensor.ndim == 0 or not -tensor.ndim <= dim < tensor.ndim or tensor.shape[dim] == 0:
         raise ValueError(f"values must have at least one entry along dim={dim}, got shape {tuple(tensor.shape)}")
-    computed = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-    projected = project_last(computed.movedim(dim, -1)).movedim(-1, dim)
-    return like(projected.to(tensor.dtype), values)
+    return like(project_last(tensor.movedim(dim, -1)).movedim(-1, dim), values)
 
 
 def project_last(values: torch.Tensor) -> torch.Tensor:
-    """`project_simplex` along the last dimension of a floating-point tensor, unchecked: for inner loops."""
-    return _Projection.apply(values)
+    """`project_simplex` along the last dimension of a floating-point tensor, unchecked: for inner loops.
+
+    Half precision is computed in float32: its sums would be wrong in the second digit.
+    """
+    return _Projection.apply(at_least_float32(values)).to(values.dtype)
 
 
 class _Projection(torch.autograd.Function):
+    # torch.compile takes neither a rule of ours for vmap nor one for forward derivatives
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+    def forward(values: torch.Tensor) -> torch.Tensor:
         # The projection ignores a common shift, and whatever lies 1 below the maximum is outside the support:
         # both together bound the numbers that are summed, so that large inputs lose no digits.
-        shifted = (values - values.amax(-1, keepdim=True)).clamp_(min=-1)
-        excess = shifted.sort(-1, descending=True).values.cumsum_(-1).sub_(1)
+        shifted = (values - values.amax(-1, keepdim=True)).clamp(min=-1)
+        excess = shifted.sort(-1, descending=True).values.cumsum(-1).sub_(1)
         excess /= torch.arange(1, values.shape[-1] + 1, dtype=values.dtype, device=values.device)
-        projected = (shifted - excess.amax(-1, keepdim=True)).clamp_(min=0)
-        ctx.save_for_backward(projected > 0)
-        return projected
+        return (shifted - excess.amax(-1, keepdim=True)).relu_()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        ctx.save_for_backward(output > 0)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:

@@ -404,6 +404,7 @@ CODES = planted_codes()[0]
         (CODES, {"n_groups": 49}, r"n_groups must be at most the number of atoms in use \(48\), got 49"),
         (CODES, {"regularization": -1}, "regularization must be a finite number of at least 0, got -1"),
         (CODES, {"n_init": 0}, "n_init must be an integer of at least 1, got 0"),
+        (CODES, {"self_loops": "no"}, "self_loops must be True or False, got 'no'"),
         (CODES, {"random_state": None}, "random_state must be an integer of at least 0, got None"),
     ],
 )

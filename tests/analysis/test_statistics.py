@@ -190,6 +190,12 @@ def test_impossible_samples_are_refused(samples, message):
         hierarchical_bootstrap(samples, grand_mean, 10, seed=0)
 
 
+@pytest.mark.parametrize("flag", ["paired", "within"])
+def test_flags_are_true_or_false(flag):
+    with pytest.raises(ValueError, match=f"{flag} must be True or False, got 'no'"):
+        hierarchical_bootstrap({"wlsc": [np.ones(3)]}, grand_mean, 10, seed=0, **{flag: "no"})
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -51,6 +51,9 @@ class TestEmbedded:
             ({"classes": [3, 10]}, "classes must be a list of digits"),
             ({"classes": 3}, "classes must be a list of digits"),
             ({"classes": "34"}, "classes must be a list of digits"),
+            ({"classes": [True]}, "classes must be a list of digits"),
+            ({"unit_norm": "no"}, "unit_norm must be True or False, got 'no'"),
+            ({"unit_norm": 0}, "unit_norm must be True or False, got 0"),
         ],
     )
     def test_bad_input(self, arguments, message):

@@ -355,6 +355,28 @@ class TestWhiten:
         assert np.median(correlation(photographs)) > 0.7
         assert np.median(np.abs(correlation(whiten(photographs)))) < 0.1
 
+    @pytest.mark.parametrize("cutoff", [1e-9, 1e-5, 1e-4])
+    def test_a_cutoff_far_below_all_frequencies_is_refused(self, photographs, cutoff):
+        with pytest.raises(ValueError, match=r"got (1e-0\d|0\.0001) cycles per pixel, .* lowest frequency is 0\.00078"):
+            whiten(photographs, cutoff)
+        with pytest.raises(ValueError, match="cutoff must let some of the images' contrast pass"):
+            whitening_matrix(12, cutoff)
+
+    def test_a_low_cutoff_leaves_the_lowest_frequency(self, photographs):
+        wide = [photographs[4]]  # 427 × 640: half a cycle along 640 pixels is the lowest frequency
+        wave = np.cos(np.pi * (np.arange(640) + 0.5) / 640) * np.sqrt(2)
+        (left,) = whiten(wide, 2e-4)
+        # the next one, half a cycle along 427 pixels, passes exp(((1/1280)⁴ − (1/854)⁴) / 2e-4⁴) = 1e-410 times as much
+        np.testing.assert_allclose(np.abs(left), np.abs(np.tile(wave, (427, 1))), atol=1e-5)
+
+    @pytest.mark.parametrize("factor", [2.0**-1040, 1e-300, 1e-30, 1e30, 1e300])
+    def test_the_scale_of_the_images_does_not_matter(self, factor):
+        images = [noise(12, 15).astype(np.float64), noise(9, 9, seed=1).astype(np.float64)]
+        scaled = whiten([image * factor for image in images])
+        for result, expected in zip(scaled, whiten(images), strict=True):
+            # the smallest numbers of float64 have few digits
+            np.testing.assert_allclose(result, expected, atol=1e-12 if factor > 1e-307 else 1e-6)
+
     def test_nothing_wraps_around(self):
         image = noise(64, 64).astype(np.float64)
         changed = image.copy()
@@ -386,9 +408,11 @@ class TestWhiten:
             ([np.ones((4, 4, 3))], 0.4, r"shape \(height, width\), got \(4, 4, 3\) at 0"),
             ([np.full((4, 4), np.nan)], 0.4, "finite"),
             ([np.eye(4), np.eye(4, dtype=int)], 0.4, "dtype int64 at 1"),
-            ([np.eye(4)], 0.0, "cutoff must be a positive number"),
-            ([np.eye(4)], np.inf, "cutoff must be a positive number"),
-            ([np.eye(4)], "0.4", "cutoff must be a positive number"),
+            ([np.eye(4)], 0.0, "cutoff must be a finite number greater than 0"),
+            ([np.eye(4)], np.inf, "cutoff must be a finite number greater than 0"),
+            ([np.eye(4)], "0.4", "cutoff must be a finite number greater than 0"),
+            ([np.eye(4)], True, "cutoff must be a finite number greater than 0, got True"),
+            ([np.eye(4)], 1e-200, "contrast pass, got 1e-200 .* lowest frequency is 0.12"),
         ],
     )
     def test_bad_input(self, images, cutoff, message):
@@ -486,9 +510,37 @@ class TestLoadPatches:
         patches = load_patches("embedded", 8, 30, whiten=False, normalise="unit")
         np.testing.assert_array_equal(patches, extract_patches(photographs, 8, 30, normalise="unit"))
 
-    def test_bad_arguments_are_seen_before_any_work(self):
-        with pytest.raises(ValueError, match="patch_size"):
-            load_patches("/no/such/folder", 0, 10)
+    def test_images_without_a_patch_are_no_trouble(self, tmp_path, photographs):
+        patches = load_patches("embedded", 12, 10)
+        np.testing.assert_array_equal(patches, extract_patches(whiten(photographs), 12, 10))
+        for name, value, side in (("a_thumbnail", 10, 4), ("b_large", 200, 400)):
+            Image.fromarray(np.full((side, side), value, np.uint8)).save(tmp_path / f"{name}.png")
+        assert set(load_patches(tmp_path, 4, 20, whiten=False).ravel()) == {load_images(tmp_path)[1][0, 0]}
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"patch_size": 0}, "patch_size must be an integer of at least 1, got 0"),
+            ({"patch_size": True}, "patch_size must be an integer"),
+            ({"n_patches": "10"}, "n_patches must be an integer"),
+            ({"seed": 1.0}, "seed must be an integer"),
+            ({"whiten": "no"}, "whiten must be True or False, got 'no'"),
+            ({"whiten": 0}, "whiten must be True or False, got 0"),
+            ({"cutoff": "0.4"}, "cutoff must be a finite number"),
+            ({"cutoff": True}, "cutoff must be a finite number"),
+            ({"whiten": False, "cutoff": -1}, "cutoff must be a finite number"),
+            ({"remove_mean": "no"}, "remove_mean must be True or False, got 'no'"),
+            ({"min_variance": False}, "min_variance must be a share"),
+            ({"min_variance": "0.1"}, "min_variance must be a share"),
+            ({"normalise": True}, "normalise must be None or 'unit'"),
+            ({"variable": 5}, "variable must be the name of an array, got 5"),
+            ({"resample_images": "no"}, "resample_images must be True or False, got 'no'"),
+            ({"gaussian": 1}, "gaussian must be True or False, got 1"),
+        ],
+    )
+    def test_bad_arguments_are_seen_before_any_work(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            load_patches("/no/such/folder", **({"patch_size": 4, "n_patches": 10} | options))
 
 
 class TestSpectrum:

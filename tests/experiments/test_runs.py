@@ -158,6 +158,15 @@ def test_missing_configuration(tmp_path):
         ({"data": DataConfig("natural_images", "embedded")}, "data.options must name 'patch_size'.*, got none"),
         ({"model": ModelConfig("wlsc", 12, 0.5, {"depth": 3})}, "model.options must be options of its kind"),
         ({"training": TrainingConfig(options={"rate": 1})}, "training.options must be options of its kind"),
+        ({"data": DataConfig("digits", "embedded", {"unit_norm": "no"})}, "unit_norm must be True or False, got 'no'"),
+        (
+            {"data": DataConfig("natural_images", "embedded", {"patch_size": 8, "n_patches": 9, "whiten": "no"})},
+            "whiten must be True or False, got 'no'",
+        ),
+        (
+            {"model": ModelConfig("sparse_coding", 12, 0.5, {"nonnegative": "no"})},
+            "nonnegative must be True or False, got 'no'",
+        ),
         ({"data": DataConfig("digits", "letters")}, "letters"),
         ({"device": "tpu"}, "device must be one of 'auto', 'cpu', 'cuda'"),
         (

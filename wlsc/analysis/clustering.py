@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from wlsc._validation import Array, check_count, to_torch
+from wlsc._lazy import same_random_numbers
+from wlsc._validation import Array, check_count, check_flag, to_torch
 
 #: Defaults per cluster. More eigenvectors and groups than clusters keep the parts of a cluster apart until they are
 #: merged by the graph itself.
@@ -191,6 +192,7 @@ def cluster_codes(
     n_samples, n_atoms = weights.shape
     check_count("random_state", random_state, 0)
     check_count("n_init", n_init)
+    check_flag("self_loops", self_loops)
     if not 0 <= regularization < np.inf:
         raise ValueError(f"regularization must be a finite number of at least 0, got {regularization!r}")
     usage = weights.sum(axis=0)
@@ -229,7 +231,9 @@ def cluster_codes(
 def _read_codes(codes: Any) -> Any:
     """The codes as a float64 CSR array of their own, rows scaled to a sum of 1."""
     from scipy.sparse import csr_array, issparse, vstack
-    from sklearn.preprocessing import normalize
+
+    with same_random_numbers():
+        from sklearn.preprocessing import normalize
 
     matrix = _to_numpy(_read_matrix("codes", codes))
     if issparse(matrix):
@@ -336,6 +340,7 @@ def count_clusters(codes: Any, random_state: int = 0, *, self_loops: bool = Fals
     ValueError
         If the codes are not what is described there.
     """
+    check_flag("self_loops", self_loops)
     weights = _read_codes(codes)
     coupling = _couple(weights[:, np.flatnonzero(weights.sum(axis=0))])
     graph = coupling if self_loops else _without_diagonal(coupling)
@@ -354,9 +359,11 @@ def _partition(
 ) -> np.ndarray:
     """Cluster of each atom: the best of several starts of k-means with merging."""
     from scipy.sparse import triu
-    from sklearn import config_context
-    from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
+
+    with same_random_numbers():
+        from sklearn import config_context
+        from sklearn.cluster import KMeans
 
     lengths = np.linalg.norm(coordinates, axis=1, keepdims=True)
     directions = (coordinates / np.where(lengths > 0, lengths, 1)).round(_DECIMALS)
@@ -457,8 +464,10 @@ def clustering_scores(labels_true: Any, labels_pred: Any) -> ClusteringScores:
         If the labels are empty, not one-dimensional, not finite or of different lengths.
     """
     from scipy.optimize import linear_sum_assignment
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-    from sklearn.metrics.cluster import contingency_matrix
+
+    with same_random_numbers():
+        from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+        from sklearn.metrics.cluster import contingency_matrix
 
     classes, clusters = _read_labels("labels_true", labels_true), _read_labels("labels_pred", labels_pred)
     if len(classes) != len(clusters):

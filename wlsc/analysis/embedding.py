@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wlsc._lazy import same_random_numbers
 from wlsc._validation import Array, check_count, to_torch
 
 #: openTSNE repeats exactly at a fixed number of threads and differs between numbers, so it is the same everywhere.
@@ -44,8 +45,9 @@ def embed_tsne(
     .. [2] P. G. Poličar, M. Stražar, B. Zupan, openTSNE: a modular Python library for t-SNE dimensionality reduction
        and embedding, Journal of Statistical Software 109 (2024) 1–30.
     """
-    from openTSNE import TSNE
-    from sklearn.decomposition import PCA
+    with same_random_numbers():
+        from openTSNE import TSNE
+        from sklearn.decomposition import PCA
 
     data = to_torch("values", values, ndim=2).cpu().numpy()
     check_count("n_components", n_components)

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from wlsc._validation import check_count
+from wlsc._validation import check_count, check_flag
 
 Interval: TypeAlias = tuple[float, float]
 """(low, high)."""
@@ -134,8 +134,9 @@ def hierarchical_bootstrap(
     Raises
     ------
     ValueError
-        If there is no model, a model has no run, a run has no row or a value that is not a finite number, paired
-        models differ in their number of runs, or the statistic is not finite or asks for a model that is not there.
+        If an argument is of the wrong type, there is no model, a model has no run, a run has no row or a value that is
+        not a finite number, paired models differ in their number of runs, or the statistic is not finite or asks for a
+        model that is not there.
 
     References
     ----------
@@ -143,6 +144,8 @@ def hierarchical_bootstrap(
     """
     check_count("n_resamples", n_resamples)
     check_count("seed", seed, minimum=0)
+    check_flag("paired", paired)
+    check_flag("within", within)
     models = _check_samples(samples, paired)
     cells = None if shared is None else _check_rows("shared", shared)
     for_runs, for_units, for_cells = np.random.default_rng(seed).spawn(3)

@@ -11,7 +11,8 @@ from typing import IO
 
 import numpy as np
 
-from wlsc._validation import check_choice
+from wlsc._lazy import same_random_numbers
+from wlsc._validation import check_choice, check_flag
 from wlsc.datasets.registry import fetch
 
 _MNIST_FILES = {"train": "train", "test": "t10k"}
@@ -55,6 +56,7 @@ def load_digits(
     """
     check_choice("source", source, ("mnist", "embedded"))
     check_choice("split", split, ("train", "test", "all"))
+    check_flag("unit_norm", unit_norm)
     wanted = _check_classes(classes)
     splits = ("train", "test") if split == "all" else (split,)
     read = _read_mnist if source == "mnist" else _read_embedded
@@ -123,7 +125,7 @@ def _check_classes(classes: Sequence[int] | None) -> list[int] | None:
     if classes is None:
         return None
     wanted = list(classes) if isinstance(classes, Iterable) else []
-    if not wanted or any(digit not in range(10) for digit in wanted):
+    if not wanted or any(isinstance(digit, bool) or digit not in range(10) for digit in wanted):
         raise ValueError(f"classes must be a list of digits from 0 to 9, got {classes!r}")
     return wanted
 
@@ -136,7 +138,8 @@ def _read_mnist(part: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_embedded(part: str) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn import datasets
+    with same_random_numbers():
+        from sklearn import datasets
 
     images, labels = datasets.load_digits(return_X_y=True)
     rows = slice(_FIRST_EMBEDDED_TEST, None) if part == "test" else slice(_FIRST_EMBEDDED_TEST)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wlsc._validation import Array, check_count, like, to_torch
+from wlsc._validation import Array, check_count, check_flag, check_positive, like, to_torch
 from wlsc.datasets._image_files import read_arrays, read_picture
 from wlsc.datasets.registry import (
     ARRAY_SUFFIXES,
@@ -25,6 +25,9 @@ from wlsc.datasets.registry import (
     local_files,
     split_source,
 )
+
+#: Largest filtered value, of images up to 1, below which nothing has passed: its square is still a normal number.
+_LEAST_PASSED = 1e-150
 
 
 def load_images(source: str | Path = "embedded", variable: str | None = None) -> list[np.ndarray]:
@@ -57,6 +60,8 @@ def load_images(source: str | Path = "embedded", variable: str | None = None) ->
     DataError
         If a registered file cannot be had.
     """
+    if variable is not None and not isinstance(variable, str):
+        raise ValueError(f"variable must be the name of an array, got {variable!r}")
     if variable is not None and not str(source).lower().endswith(".mat"):
         raise ValueError(f"variable must be None unless source is a .mat file, got {variable!r} for {source}")
     if len(parts := split_source(source)) > 1:
@@ -100,8 +105,8 @@ def whiten(images: Sequence[np.ndarray], cutoff: float = 0.4) -> list[np.ndarray
     Raises
     ------
     ValueError
-        If ``cutoff`` is not positive, or ``images`` holds no image, one of another rank, or no contrast at
-        all.
+        If ``cutoff`` is not positive or lets nothing pass, or ``images`` holds no image, one of another rank, or no
+        contrast at all.
 
     Notes
     -----
@@ -114,12 +119,18 @@ def whiten(images: Sequence[np.ndarray], cutoff: float = 0.4) -> list[np.ndarray
     .. [1] B. A. Olshausen and D. J. Field, Sparse coding with an overcomplete basis set: a strategy employed by
        V1?, Vision Research 37:3311 (1997).
     """
-    if not isinstance(cutoff, (int, float)) or not 0 < cutoff < math.inf:
-        raise ValueError(f"cutoff must be a positive number of cycles per pixel, got {cutoff!r}")
+    check_positive("cutoff", cutoff)
     _check_images(images)
-    if all(np.ptp(image) == 0 for image in images):
+    if all(image.min() == image.max() for image in images):
         raise ValueError("images must not all be constant: there is nothing to whiten")
-    filtered = [_apply_filter(image, cutoff) for image in images]
+    # by a power of two, which rounds nothing, so that no square is too large or too small for float64
+    exponent = int(np.frexp(max(float(np.abs(image).max()) for image in images))[1])
+    filtered = [_apply_filter(np.ldexp(image.astype(np.float64), -exponent), cutoff) for image in images]
+    if max(float(np.abs(image).max()) for image in filtered) < _LEAST_PASSED:
+        raise ValueError(
+            f"cutoff must let some of the images' contrast pass, got {cutoff!r} cycles per pixel, "
+            f"where the images' lowest frequency is {_lowest_frequency(images):.2g}"
+        )
     power = sum(np.sum(image**2) for image in filtered) / sum(image.size for image in filtered)
     return [(image / math.sqrt(power)).astype(original.dtype) for image, original in zip(filtered, images, strict=True)]
 
@@ -166,7 +177,7 @@ def extract_patches(
     ValueError
         If an argument is out of range or a patch does not fit into every image.
     """
-    _check_patch_arguments(patch_size, n_patches, seed, min_variance, normalise)
+    _check_patch_arguments(patch_size, n_patches, seed, remove_mean, min_variance, normalise)
     _check_images(images)
     for index, image in enumerate(images):
         if min(image.shape) < patch_size:
@@ -209,7 +220,7 @@ def load_patches(
     source, variable
         As in ``load_images``.
     whiten, cutoff
-        Whether to whiten, and f0 in cycles per pixel; ``cutoff`` is not looked at without whitening.
+        Whether to whiten, and f0 in cycles per pixel, which means nothing without whitening.
     patch_size, n_patches, seed, remove_mean, min_variance, normalise
         As in ``extract_patches``.
     resample_images
@@ -228,7 +239,10 @@ def load_patches(
     ValueError, DataError
         As the three functions.
     """
-    _check_patch_arguments(patch_size, n_patches, seed, min_variance, normalise)
+    _check_patch_arguments(patch_size, n_patches, seed, remove_mean, min_variance, normalise)
+    check_positive("cutoff", cutoff)
+    for name, flag in (("whiten", whiten), ("resample_images", resample_images), ("gaussian", gaussian)):
+        check_flag(name, flag)
     images = load_images(source, variable)
     if whiten:
         images = _whiten(images, cutoff)
@@ -340,12 +354,13 @@ def _moments(patches: Array) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _check_patch_arguments(
-    patch_size: int, n_patches: int, seed: int, min_variance: float, normalise: str | None
+    patch_size: int, n_patches: int, seed: int, remove_mean: bool, min_variance: float, normalise: str | None
 ) -> None:
     check_count("patch_size", patch_size)
     check_count("n_patches", n_patches)
     check_count("seed", seed, minimum=0)
-    if not isinstance(min_variance, (int, float)) or not 0 <= min_variance < 1:
+    check_flag("remove_mean", remove_mean)
+    if isinstance(min_variance, bool) or not isinstance(min_variance, (int, float)) or not 0 <= min_variance < 1:
         raise ValueError(f"min_variance must be a share of at least 0 and below 1, got {min_variance!r}")
     if normalise not in (None, "unit"):
         raise ValueError(f"normalise must be None or 'unit', got {normalise!r}")
@@ -364,19 +379,26 @@ def _check_images(images: Sequence[np.ndarray]) -> None:
             raise ValueError(f"images must be finite, got NaN or infinite values at {index}")
 
 
+def _lowest_frequency(images: Sequence[np.ndarray]) -> float:
+    """Half a cycle along the longest side, in cycles per pixel."""
+    return 1 / (2 * max(max(image.shape) for image in images))
+
+
 def _apply_filter(image: np.ndarray, cutoff: float) -> np.ndarray:
     """Filter one image in float64; index k of a cosine transform of length n is k/(2n) cycles per pixel."""
     from scipy.fft import dctn, idctn
 
     vertical, horizontal = (np.arange(length) / (2 * length) for length in image.shape)
     frequency = np.hypot(vertical[:, None], horizontal[None, :])
-    return idctn(dctn(image.astype(np.float64)) * frequency * np.exp(-((frequency / cutoff) ** 4)))
+    with np.errstate(over="ignore"):  # far above the cutoff, where nothing passes
+        low_pass = np.exp(-((frequency / cutoff) ** 4))
+    return idctn(dctn(image) * frequency * low_pass)
 
 
 def _draw_patches(
     images: Sequence[np.ndarray], patch_size: int, n_patches: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw among the positions of all images, numbered consecutively, and cut image by image."""
+    """Draw among the positions of all images, numbered consecutively, and cut image by image, also where none falls."""
     widths = [image.shape[1] - patch_size + 1 for image in images]
     counts = [width * (image.shape[0] - patch_size + 1) for width, image in zip(widths, images, strict=True)]
     ends = np.cumsum(counts)
@@ -387,5 +409,5 @@ def _draw_patches(
         mine = np.flatnonzero(owners == index)
         rows, columns = np.divmod(numbers[mine] - (ends[index] - counts[index]), widths[index])
         windows = np.lib.stride_tricks.sliding_window_view(image, (patch_size, patch_size))
-        patches[mine] = windows[rows, columns].reshape(len(mine), -1)
+        patches[mine] = windows[rows, columns].reshape(len(mine), patch_size**2)
     return patches

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from wlsc._lazy import same_random_numbers
 from wlsc._validation import check_choice, check_count
 
 #: Samples that are encoded at a time by the models that give dense codes.
@@ -118,14 +119,16 @@ def _pixels(samples: np.ndarray, n_clusters: int, seed: int) -> Representation:
 
 
 def _pca(samples: np.ndarray, n_clusters: int, seed: int, n_components: int = 50) -> Representation:
-    from sklearn.decomposition import PCA
+    with same_random_numbers():
+        from sklearn.decomposition import PCA
 
     codes = PCA(n_components, svd_solver="covariance_eigh").fit_transform(samples)
     return Representation(codes.astype(np.float32), samples.shape[1] * (n_components + 1))
 
 
 def _nmf(samples: np.ndarray, n_clusters: int, seed: int, n_components: int = 50) -> Representation:
-    from sklearn.decomposition import MiniBatchNMF
+    with same_random_numbers():
+        from sklearn.decomposition import MiniBatchNMF
 
     passes = {"max_iter": _NMF_PASSES, "tol": 0, "max_no_improvement": None}
     model = MiniBatchNMF(n_components, init="nndsvda", batch_size=4096, random_state=seed, **passes)
@@ -136,7 +139,8 @@ def _nmf(samples: np.ndarray, n_clusters: int, seed: int, n_components: int = 50
 def _umap(
     samples: np.ndarray, n_clusters: int, seed: int, n_components: int = 10, n_neighbors: int = 15
 ) -> Representation:
-    from umap import UMAP
+    with same_random_numbers():
+        from umap import UMAP
 
     model = UMAP(n_neighbors=n_neighbors, n_components=n_components, random_state=seed, n_jobs=1)
     codes = model.fit_transform(samples)
@@ -167,7 +171,9 @@ def _landmarks(
     samples: np.ndarray, n_clusters: int, seed: int, n_landmarks: int = 1000, n_nearest: int = 5
 ) -> Representation:
     from scipy.sparse import csr_array
-    from sklearn.cluster import MiniBatchKMeans
+
+    with same_random_numbers():
+        from sklearn.cluster import MiniBatchKMeans
 
     model = MiniBatchKMeans(n_landmarks, batch_size=4096, n_init=1, random_state=seed).fit(samples)
     squares = torch.cdist(torch.as_tensor(samples), torch.as_tensor(model.cluster_centers_)).square()

@@ -27,7 +27,7 @@ class UnrolledAutoencoder(torch.nn.Module, ABC):
     n_layers
         Number T of unrolled layers.
     step
-        "fixed": 1/σ_max(A)², followed as the dictionary moves; "learned": a parameter that starts there.
+        "fixed": 1/σ_max(A)², kept until the dictionary is another; "learned": a parameter that starts there.
     gradient
         How `loss` differentiates the codes: "full": through all layers; "truncated": through the last
         ``n_differentiated``; "detached": not at all, which is exact at converged codes (Danskin's theorem).
@@ -67,7 +67,8 @@ class UnrolledAutoencoder(torch.nn.Module, ABC):
         self.n_differentiated = None if n_differentiated is None else check_count("n_differentiated", n_differentiated)
         first = torch.randn(shape, generator=generator) / math.sqrt(n_features)
         self.dictionary = torch.nn.Parameter(first)
-        self.log_step = torch.nn.Parameter(spectral_step_size(first).log()) if step == "learned" else None
+        self._kept = first.clone(), spectral_step_size(first)  # a dictionary, and the step size that belongs to it
+        self.log_step = torch.nn.Parameter(self._kept[1].log()) if step == "learned" else None
 
     def set_dictionary(self, dictionary: torch.Tensor) -> None:
         """Put ``dictionary`` (n_atoms, n_features) in place of the atoms; a learned step starts over from it."""
@@ -79,7 +80,21 @@ class UnrolledAutoencoder(torch.nn.Module, ABC):
     @property
     def step_size(self) -> torch.Tensor:
         """Step size η of the layers, a scalar tensor."""
-        return spectral_step_size(self.dictionary) if self.log_step is None else self.log_step.exp()
+        if self.log_step is not None:
+            return self.log_step.exp()
+        if torch.compiler.is_compiling() or not isinstance(self.dictionary, torch.nn.Parameter):
+            return spectral_step_size(self.dictionary)  # a stand-in for the dictionary, of which nothing can be kept
+        return self._spectral_step_size()
+
+    def _spectral_step_size(self) -> torch.Tensor:
+        """`spectral_step_size` of the dictionary, computed anew only if that has changed, in whatever way."""
+        atoms, (known, step) = self.dictionary.detach(), self._kept
+        if (known.dtype, known.device, known.shape) == (atoms.dtype, atoms.device, atoms.shape) and known.equal(atoms):
+            return step
+        step = spectral_step_size(atoms)
+        if torch.func.debug_unwrap(step) is step:  # what a transform of torch.func computes ends with it
+            self._kept = atoms.clone(), step
+        return step
 
     def encode(self, patches: torch.Tensor) -> torch.Tensor:
         """Codes after ``n_layers`` layers, shape (n_samples, n_atoms), with gradients as ``gradient`` asks."""

@@ -6,6 +6,7 @@ import warnings
 
 import torch
 
+from wlsc._lazy import same_random_numbers
 from wlsc._validation import Array, check_count, check_positive
 from wlsc.models._filter_bank import FilterBank, draw_seed
 
@@ -80,8 +81,9 @@ class IndependentComponents(FilterBank):
         ValueError
             If n_units exceeds the numerical rank of the centred patches.
         """
-        from sklearn.decomposition import FastICA
-        from sklearn.exceptions import ConvergenceWarning
+        with same_random_numbers():
+            from sklearn.decomposition import FastICA
+            from sklearn.exceptions import ConvergenceWarning
 
         n_units, n_features = self.filters.shape
         values = self._training_patches(patches, n_features, n_units + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from wlsc._lazy import same_random_numbers
 from wlsc._validation import Array, check_count
 from wlsc.models._filter_bank import FilterBank, draw_seed
 
@@ -50,8 +51,10 @@ class KMeansFilters(FilterBank):
 
     def fit(self, patches: Array, generator: torch.Generator) -> None:
         """Learn centroids from ``patches`` (n_samples ≥ n_units, n_features); ``generator`` draws the starts."""
-        from sklearn.cluster import KMeans
         from threadpoolctl import threadpool_limits
+
+        with same_random_numbers():
+            from sklearn.cluster import KMeans
 
         n_units, n_features = self.filters.shape
         values = self._training_patches(patches, n_features, n_units)

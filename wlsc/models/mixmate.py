@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch.nn.functional import normalize, softshrink
 
+from wlsc._lazy import same_random_numbers
 from wlsc._validation import Array, check_choice, check_count, check_penalty, check_positive, to_torch
 from wlsc.inference.unrolled import unroll
 from wlsc.models._filter_bank import draw_seed
@@ -294,8 +295,10 @@ def _embedding(affinity: torch.Tensor, n_dimensions: int) -> torch.Tensor:
 
 
 def _k_means(points: torch.Tensor, n_clusters: int, seed: int) -> torch.Tensor:
-    from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
+
+    with same_random_numbers():
+        from sklearn.cluster import KMeans
 
     kmeans = KMeans(n_clusters, n_init=_N_STARTS, random_state=seed)
     with threadpool_limits(1):  # sums that are split among threads would round differently from run to run

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from wlsc._sparse import sum_along
-from wlsc._validation import to_torch
+from wlsc._validation import check_flag, check_problem
 from wlsc.inference._proximal import solve_proximal
 from wlsc.inference.exact import DEFAULT_TOLERANCE, ConvergenceError, has_numba
 from wlsc.inference.unrolled import spectral_step_size, unroll
@@ -44,7 +44,7 @@ class SparseCodingAutoencoder(UnitNormAutoencoder):
         **options: Any,
     ) -> None:
         super().__init__(n_features, n_atoms, lam, n_layers, **options)
-        self.nonnegative = nonnegative
+        self.nonnegative = check_flag("nonnegative", nonnegative)
 
     def _prox(self, step_size: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
         if self.nonnegative:
@@ -72,13 +72,13 @@ class SparseCodingAutoencoder(UnitNormAutoencoder):
         Raises
         ------
         ValueError
-            If ``patches`` are not finite.
+            If ``patches`` are not finite, or shapes, dtypes or devices do not fit together.
         ConvergenceError
             If the gap of some samples could not be brought down to that.
         """
-        patches = to_torch("patches", patches, ndim=2).detach()
         start = None if initial_codes is None else initial_codes.to_dense()
-        tol = DEFAULT_TOLERANCE[patches.dtype]
+        patches, _, start = check_problem(patches, self.dictionary.detach(), start)
+        patches, tol = patches.detach(), DEFAULT_TOLERANCE[patches.dtype]
         with torch.no_grad():
             if patches.device.type == "cpu" and has_numba():
                 codes, residuals = self._active_set(patches, start, tol)

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from wlsc._io.machine import peak_memory
+from wlsc._lazy import same_random_numbers
 from wlsc._validation import check_choice
 from wlsc.analysis.clustering import (
     MOST_SPARSE,
@@ -433,7 +434,9 @@ def _vote(votes: np.ndarray, own: np.ndarray) -> float:
 
 def _probe(codes: Any, classes: np.ndarray, halves: list[np.ndarray]) -> float:
     from scipy.sparse import issparse
-    from sklearn.linear_model import RidgeClassifier
+
+    with same_random_numbers():
+        from sklearn.linear_model import RidgeClassifier
 
     given, asked = halves
     classifier = RidgeClassifier(solver="sparse_cg" if issparse(codes) else "cholesky")  # each where it is the faster
@@ -445,7 +448,9 @@ def _clusterings(
 ) -> Iterator[tuple[str, tuple[np.ndarray, float]]]:
     """Clusters by each way, and the seconds that it took: the method's own last, as a copy of one or by itself."""
     from scipy.sparse import issparse
-    from sklearn.cluster import KMeans
+
+    with same_random_numbers():
+        from sklearn.cluster import KMeans
 
     # the same clusters but for rounding: each is the faster one where it is chosen
     k_means = KMeans(n_clusters, n_init=5, random_state=seed, algorithm="lloyd" if issparse(found.codes) else "elkan")
@@ -500,7 +505,8 @@ def _scores(classes: np.ndarray, labels: np.ndarray, halves: list[np.ndarray]) -
 def _embedded(
     codes: Any, classes: np.ndarray, queries: np.ndarray, trusted: np.ndarray, seed: int, show_progress: bool
 ) -> tuple[np.ndarray, dict[str, float]]:
-    from sklearn.manifold import trustworthiness
+    with same_random_numbers():
+        from sklearn.manifold import trustworthiness
 
     dense = codes.toarray() if hasattr(codes, "toarray") else codes
     began = time.perf_counter()
