@@ -88,6 +88,38 @@ class RareEvents(Condition):
 
 
 @dataclass(frozen=True)
+class DifferencesOfShares(Condition):
+    """Share of an event among rare units less that among the others, of all runs together, by `jackknife`.
+
+    The probabilities of the event, 0.3 and 0.5, vary between runs with a standard deviation of `share`.
+    """
+
+    probability: float = 0.05
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}-{self.probability}"
+
+    def _truth(self) -> float:
+        return 0.3 - 0.5
+
+    def _estimate(self, rng: np.random.Generator) -> Estimate:
+        runs, counts = [], np.zeros((2, 2), dtype=int)
+        for _ in range(self.n_runs):
+            rare = rng.random(self.n_units) < self.probability
+            of_others, of_rare = rng.normal((0.5, 0.3), self.share)
+            events = rng.random(self.n_units) < np.where(rare, of_rare, of_others)
+            runs.append(np.stack([rare, events], axis=1))
+            np.add.at(counts, (rare.astype(int), events.astype(int)), 1)
+        return jackknife({"units": runs}, difference_of_shares, n_events=int(counts.min()))
+
+
+def difference_of_shares(models, _):
+    rare, events = np.concatenate(models["units"]).T
+    shares = [(events[chosen].sum() + 0.5) / (chosen.sum() + 1) for chosen in (rare, ~rare)]
+    return shares[0] - shares[1]
+
+
+@dataclass(frozen=True)
 class Distances(Condition):
     """Mean distance of runs to recorded cells, that of one model or less that of another, by `jackknife`.
 
@@ -159,6 +191,10 @@ ALL: list[Condition] = [
     ),
     *(RareEvents("binary", *c[:3], probability=c[3]) for c in product(RUNS, UNITS, (0.0, 0.4), RARE)),
     *(
+        DifferencesOfShares("differences of shares", *c[:3], probability=c[3])
+        for c in product(RUNS, UNITS, (0.0, 0.1), (0.05, 0.15))
+    ),
+    *(
         Distances("distances", *c[:3], shifts=c[3])
         for c in product(RUNS, UNITS, SHARES, [(0.8,), (0.15,), (0.8, 0.4), (0.5, -0.5), (0.15, -0.15)])
     ),
@@ -172,6 +208,7 @@ FEW: list[Condition] = [
         for share, s in ((0, 0), (0.95, 1))
     ),
     *(RareEvents("binary", runs, 100, 0.4, probability=p) for runs in (3, 10) for p in (0.01, 0.25)),
+    *(DifferencesOfShares("differences of shares", 3, n, 0.1, probability=0.15) for n in (20, 100)),
     *(Distances("distances", 3, 100, 0.5, shifts=shifts) for shifts in ((0.8,), (0.8, 0.4), (0.15, -0.15))),
 ]
 

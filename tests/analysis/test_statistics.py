@@ -78,6 +78,7 @@ def test_p_values_far_out_are_those_of_student():
         run_mean([0.0, 0.0, 0.0]),
         run_mean([0.01, 0.02, 0.04], n_events=7),
         jackknife({"wlsc": [np.arange(9.0)] * 2}, grand_mean),
+        jackknife({"wlsc": list(np.arange(9.0).reshape(3, 3))}, grand_mean, n_events=7),
         jackknife({"wlsc": [np.arange(9.0)] * 5}, grand_mean),
     ],
 )

@@ -8,7 +8,7 @@ from tests.analysis import coverage
 
 @pytest.mark.parametrize("condition", coverage.ALL, ids=str)
 def test_intervals_hold_the_truth_as_often_as_they_say_or_runs_are_too_few(condition, record_property):
-    n_simulations = 1000
+    n_simulations = 1000 if isinstance(condition, coverage.DifferencesOfShares | coverage.Distances) else 4000
     n_answers, n_hits = condition.simulate(n_simulations, seed=1)
     record_property("simulations, intervals, of which hold the truth", f"{n_simulations}, {n_answers}, {n_hits}")
     coverage.assert_covered(n_simulations, n_answers, n_hits)

@@ -138,11 +138,8 @@ def run_mean(values: ArrayLike, n_events: int | None = None) -> Estimate:
     numbers = _check_rows("values", values).astype(float)
     if numbers.ndim != 1:
         raise ValueError(f"values must have shape (n_runs,), got {numbers.shape}")
-    if n_events is not None:
-        check_count("n_events", n_events, minimum=0)
     mean, n_runs = float(numbers.mean()), len(numbers)
-    few_events = n_events is not None and n_events < MIN_EVENTS
-    if n_runs < MIN_RUNS or few_events or np.ptp(numbers) <= _SAME * np.abs(numbers).max():
+    if _are_few(n_runs, n_events) or _are_same(numbers):
         return Estimate(mean, ())
     return Estimate(mean, ((float(numbers.var(ddof=1) / n_runs), n_runs - 1),))
 
@@ -152,6 +149,7 @@ def jackknife(
     statistic: Statistic,
     shared: np.ndarray | None = None,
     paired: bool = True,
+    n_events: int | None = None,
 ) -> Estimate:
     """Estimate a statistic that has no value of a single run, such as a distance of all runs' units to recorded cells.
 
@@ -162,9 +160,11 @@ def jackknife(
     The statistic has to change smoothly with its data, and is best an average over runs of each run's statistic: of
     mean distances of runs to 80 cells, and their differences, the intervals of 95 % hold the truth in 0.93 to 0.99 of
     simulated experiments with 3, 5 or 10 runs of 20 to 400 units (tests/stress/test_coverage.py). A distance near 0
-    is not smooth: `beyond_floor` leaves out those that chance alone makes.
+    is not smooth: `beyond_floor` leaves out those that chance alone makes. Differences of two shares of all runs'
+    units are covered as well if their events are counted.
 
-    The runs are too few if a model has fewer than `MIN_RUNS`, or if nothing that is left out changes the statistic.
+    The runs are too few if a model has fewer than `MIN_RUNS`, if nothing that is left out changes the statistic, or
+    if shares count fewer than `MIN_EVENTS` events.
 
     Parameters
     ----------
@@ -178,12 +178,15 @@ def jackknife(
         (n_cells,) or (n_cells, n_values), for example the physiological cells, the same for all models.
     paired
         Run i of every model shares its data with run i of the others: they are left out together.
+    n_events
+        As for `run_mean`, of every share that the statistic is made of.
 
     Raises
     ------
     ValueError
-        If there is no model, a model has no run, a run has no row or a value that is not a finite number, paired
-        models differ in their number of runs, or the statistic is not finite or asks for a model that is not there.
+        If the number of events is negative, there is no model, a model has no run, a run has no row or a value that is
+        not a finite number, paired models differ in their number of runs, or the statistic is not finite or asks for a
+        model that is not there.
 
     References
     ----------
@@ -192,7 +195,7 @@ def jackknife(
     models = _check_samples(samples, paired)
     cells = None if shared is None else _check_rows("shared", shared)
     estimate = _evaluate(statistic, models, cells)
-    if min(map(len, models.values())) < MIN_RUNS:
+    if _are_few(min(map(len, models.values())), n_events):
         return Estimate(estimate, ())
     groups = [list(models)] if paired else [[name] for name in models]
     left_out = [
@@ -201,10 +204,18 @@ def jackknife(
     if cells is not None and len(cells) > 1:
         _, first, n_equal = np.unique(cells, axis=0, return_index=True, return_counts=True)
         left_out.append(np.repeat([_evaluate(statistic, models, np.delete(cells, i, axis=0)) for i in first], n_equal))
-    spread = max(np.ptp(values) for values in left_out)
-    if spread <= _SAME * max(np.abs(values).max() for values in left_out):
+    if all(_are_same(values) for values in left_out):
         return Estimate(estimate, ())
     return Estimate(estimate, tuple(((len(v) - 1) * float(np.var(v)), len(v) - 1) for v in left_out))
+
+
+def _are_few(n_runs: int, n_events: int | None) -> bool:
+    few_events = n_events is not None and check_count("n_events", n_events, minimum=0) < MIN_EVENTS
+    return n_runs < MIN_RUNS or few_events
+
+
+def _are_same(values: np.ndarray) -> bool:
+    return bool(np.ptp(values) <= _SAME * np.abs(values).max())
 
 
 def _without_a_run(models: _Models, group: Sequence[str]) -> Iterable[_Models]:
