@@ -1,20 +1,19 @@
-"""Figures, tables and sentences of the chapter on Figure 1B, from what its study found.
+"""Figures and tables of the chapter on Figure 1B, from what its study found.
 
 Each function saves one figure or table under its stable name and returns it. Numbers of several runs are written as
-"median [least, most]". Verdicts are written in the profile `full` alone.
+"median [least, most]".
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from inspect import signature
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from wlsc import plots
 from wlsc.analysis.clustering import class_purity
-from wlsc.analysis.statistics import Estimate, Verdict
+from wlsc.companion import verdicts
 from wlsc.companion.results import SavedFigure, SavedTable, measured, save_figure, save_table
 from wlsc.experiments.claims.base import Claim, Measured
 from wlsc.experiments.claims.clusters import purity_difference
@@ -28,7 +27,6 @@ from wlsc.experiments.cluster_results import (
     share_heaviest_atoms,
     umap_and_tsne,
 )
-from wlsc.experiments.representations import BASELINES
 from wlsc.experiments.toys import SolvedToy
 
 #: Pictures of t-SNE: title → method and variation of the data. The last is the null without classes.
@@ -48,20 +46,15 @@ _SCORES = {"accuracy": 3, "nmi": 3, "ari": 3, "seconds": 1}
 #: Digits of one cluster, and atoms of one digit, in a row of pictures.
 _N_PER_CLUSTER, _N_PER_DIGIT = 16, 5
 
-#: Points of a toy that are drawn, and digits that UMAP is given.
-_N_DRAWN, _N_UMAP = 400, 10_000
+#: Decimals of differences of purity.
+_DIGITS = 3
 
-#: What each claim says, and its verdict in words.
-CLAIMS = {"C4a": "maintains the classes of the pixels", "C4b": "better than sparse coding"}
-_KEEP = {
-    "C4a": "keep the classes together as the pixels do",
-    "C4b": "keep the classes together better than sparse coding's",
-}
-_LOSE = {
-    "C4a": "keep the classes together less well than the pixels, by more than a point",
-    "C4b": "keep them less well than sparse coding's",
-}
-_OTHERS = {"C4a": "the pixels", "C4b": "sparse coding's codes"}
+#: Points of a toy that are drawn, and digits that UMAP is given.
+_N_DRAWN, N_UMAP = 400, 10_000
+
+#: What the claims say, and what is compared.
+CLAIMS = {"C4a": "Codes maintain the class structure.", "C4b": "They do so better than sparse coding."}
+_COMPARED = {"C4a": "WLSC − pixels", "C4b": "WLSC − sparse coding"}
 
 
 def spans(numbers: Iterable[float], digits: int = 3) -> str:
@@ -72,16 +65,6 @@ def spans(numbers: Iterable[float], digits: int = 3) -> str:
     low, middle, high = values.min(), np.median(values), values.max()
     text = f"{middle:.{digits}f}"
     return text if low == high else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def with_interval(found: Measured | Estimate | None) -> str:
-    """Write a difference with its 95 % interval, and without one if there is none."""
-    if found is None or found.estimate is None:
-        return "not measured"
-    interval = found.interval() if isinstance(found, Estimate) else found.interval
-    if interval is None or interval is Verdict.TOO_FEW_RUNS:
-        return f"{found.estimate:+.3f}"
-    return f"{found.estimate:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}]"
 
 
 def draw_toys(solved: Mapping[str, Sequence[SolvedToy]], profile: str) -> SavedFigure:
@@ -160,7 +143,7 @@ def tabulate_umap(
     results: ClusterResults, samples: np.ndarray, classes: np.ndarray, random_state: int, profile: str
 ) -> SavedTable:
     """Say how pure the planes of UMAP and t-SNE are; in `full` alone, since UMAP takes long to compile."""
-    chosen = np.random.default_rng(random_state).permutation(len(samples))[:_N_UMAP]
+    chosen = np.random.default_rng(random_state).permutation(len(samples))[:N_UMAP]
     rows = []
     for name in ("WLSC", "sparse coding", "pixels"):
         shown = ["not measured", "not measured"]
@@ -173,7 +156,7 @@ def tabulate_umap(
     return save_table("umap-control", profile, header, rows)
 
 
-def _settings(claim: Claim) -> dict[str, Measured]:
+def by_setting(claim: Claim) -> dict[str, Measured]:
     """Return what was measured of a claim of one part, by setting, the primary one first."""
     (part,) = claim.parts.values()
     return {"unit norm": part, **{name.replace("_", " "): found for name, found in part.sensitivity.items()}}
@@ -183,13 +166,13 @@ def draw_claims(claims: Mapping[str, Claim], profile: str) -> SavedFigure:
     """Draw the differences of purity that C4a and C4b are about, each against its threshold."""
     panels = {}
     for name, claim in claims.items():
-        ((title, part),) = claim.parts.items()
+        (part,) = claim.parts.values()
         rows = {
             setting: (found.estimate, *(found.interval if isinstance(found.interval, tuple) else (np.nan, np.nan)))
-            for setting, found in _settings(claim).items()
+            for setting, found in by_setting(claim).items()
             if found.estimate is not None
         }
-        panels[f"{name}: {title}"] = part.threshold, rows
+        panels[f"{name}: {_COMPARED[name]}"] = part.threshold, rows
     drawn = {f"{title}, {setting}": row for title, (_, rows) in panels.items() for setting, row in rows.items()}
     columns = {"comparison": list(drawn)} | {
         end: [row[place] for row in drawn.values()] for place, end in enumerate(("estimate", "low", "high"))
@@ -198,27 +181,8 @@ def draw_claims(claims: Mapping[str, Claim], profile: str) -> SavedFigure:
 
 
 def tabulate_claims(claims: Mapping[str, Claim], profile: str) -> SavedTable:
-    """Write the numbers of C4a and C4b, a row for each setting, and in `full` the verdicts that follow from them."""
-    full = profile == "full"
-    rows = []
-    for name, claim in claims.items():
-        (part,) = claim.parts.values()
-        for setting, found in _settings(claim).items():
-            counts = found is part
-            row: list[Any] = [f"{name}, {CLAIMS[name]}: {setting}", with_interval(found)]
-            row += [_p_value(part.p_holm), part.n_runs] if counts else ["—", "—"]
-            rows.append([*row, *([verdict_of(claim) if counts else "—"] if full else [])])
-    header = ["claim: setting", "difference of purity", "p, Holm", "runs", *(["verdict"] if full else [])]
-    return save_table("verdicts-1b", profile, header, rows)
-
-
-def _p_value(p: float | str | None) -> str:
-    return f"{p:.2g}" if isinstance(p, float) else "—"
-
-
-def verdict_of(claim: Claim) -> str:
-    """Write the verdict of a claim, and whether it is not firm."""
-    return f"**{claim.verdict}**" + ("" if claim.firm else ", not firm")
+    """Write the numbers of C4a and C4b, and in `full` the verdicts that follow from them."""
+    return save_table("verdicts-1b", profile, *verdicts.tabulate(claims, CLAIMS, profile, _DIGITS))
 
 
 def draw_read_off(results: ClusterResults, profile: str) -> SavedFigure:
@@ -266,7 +230,8 @@ def _scores(results: ClusterResults, method: str, way: str, variation: str = "no
     return [spans(results.values(method, "clusters", way, key, variation=variation)) for key in keys]
 
 
-def _ways(results: ClusterResults, method: str, variation: str = "none") -> set[str]:
+def ways_of(results: ClusterResults, method: str, variation: str = "none") -> set[str]:
+    """Return the ways of clustering by which a method has clusters."""
     return {way for run in results.of(method, variation) for way in run.summary["clusters"]}
 
 
@@ -277,7 +242,7 @@ def tabulate_label_free(results: ClusterResults, profile: str) -> SavedTable:
         [f"{results.title(name)}, {label}", len(results.of(name)), *_scores(results, name, way)]
         for name in results.compared
         for way, label in WAYS.items()
-        if way in _ways(results, name) and (way != "eigengap" or results.study.methods[name].own == "bipartite")
+        if way in ways_of(results, name) and (way != "eigengap" or results.study.methods[name].own == "bipartite")
     ]
     return save_table("label-free", profile, header, rows)
 
@@ -299,7 +264,7 @@ def _benchmark_cells(found: Mapping[str, Any]) -> list[Any]:
     return [len(found["runs"]), *spread]
 
 
-def _dictionaries(kept: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+def dictionaries_side_by_side(kept: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
     """Return what was found for ten classes, by the number of dictionaries side by side."""
     prefix = "dictionaries_"
     found = kept["ten_classes"].items()
@@ -309,7 +274,9 @@ def _dictionaries(kept: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
 def _benchmark_tasks(kept: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     five, n_atoms = kept["five_classes"], f"{kept['ten_classes']['n_atoms']:,}"
     tasks = {f"classes {', '.join(map(str, five['classes']))}; {five['n_atoms']} atoms": five}
-    return tasks | {f"ten classes; {count} × {n_atoms} atoms": entry for count, entry in _dictionaries(kept).items()}
+    return tasks | {
+        f"ten classes; {count} × {n_atoms} atoms": entry for count, entry in dictionaries_side_by_side(kept).items()
+    }
 
 
 def draw_benchmark(kept: Mapping[str, Any], profile: str) -> SavedFigure:
@@ -345,32 +312,13 @@ def tabulate_ablations(kept: Mapping[str, Any], profile: str) -> SavedTable:
     return save_table("ablations", profile, header, rows)
 
 
-def describe_ablations(kept: Mapping[str, Any]) -> str:
-    """Say which change to the clustering costs most, which cost nothing, and what more dictionaries bring.
-
-    These numbers are kept with the sources, so that they are the same whichever machine builds the book.
-    """
-    reached = {name: found["accuracy"]["median"] for name, found in kept["ablations"].items()}
-    whole, *changed = reached
-    costliest = min(changed, key=lambda name: reached[name])
-    higher = [f"{name} ({reached[name]:.3f})" for name in changed if reached[name] > reached[whole]]
-    dictionaries = _dictionaries(kept)
-    most = max(dictionaries)
-    return (
-        f"The change that costs most is “{costliest}”: it has a median accuracy of {reached[costliest]:.3f}, "
-        f"and {whole} together have {reached[whole]:.3f}. A higher median than with all parts: "
-        f"{', '.join(higher) or 'none'}. Differences within the ranges of the seeds show nothing. With {most} "
-        f"dictionaries side by side the median accuracy is {dictionaries[most]['accuracy']['median']:.3f}."
-    )
-
-
 def _raw_rows(results: ClusterResults) -> list[tuple[str, str, str]]:
     """Return title, method and way of clustering of everything that was run on raw pixels."""
     return [
         (results.title(name) + (", its own clusters" if way == "labels" else ""), name, way)
         for name in results.study.methods
         for way in ("bipartite", "labels")
-        if way in _ways(results, name, "raw")
+        if way in ways_of(results, name, "raw")
     ]
 
 
@@ -440,10 +388,18 @@ def tabulate_settings(results: ClusterResults, profile: str) -> SavedTable:
     for name in names:
         title = f"{results.title(name)}, {describe_setting(results)}, exact" if name == "wlsc" else results.title(name)
         numbers = [spans(results.values(name, "activity"), 1), spans(results.values(name, "purity"))]
-        gap = with_interval(purity_difference(results, "pixels", method=name))
+        gap = say_purity_difference(results, "pixels", name)
         accuracy = spans(results.values(name, "clusters", "bipartite", "accuracy"))
         rows.append([title, len(results.of(name)), *numbers, gap, accuracy])
     return save_table("settings", profile, header, rows)
+
+
+def say_purity_difference(results: ClusterResults, other: str, method: str = "wlsc") -> str:
+    """Write the purity of a method less that of another, run by run, with its 95 % interval."""
+    found = purity_difference(results, other, method=method)
+    if found is None:
+        return verdicts.NONE
+    return verdicts.say_number(Measured(estimate=found.estimate, interval=found.interval()), _DIGITS)
 
 
 def describe_setting(results: ClusterResults) -> str:
@@ -497,153 +453,3 @@ def summarise(results: ClusterResults) -> dict[str, Any]:
             for name in results.compared
         },
     }
-
-
-def quote(
-    results: ClusterResults, solved: Mapping[str, Sequence[SolvedToy]], kept: Mapping[str, Any], n_samples: int
-) -> dict[str, str]:
-    """Return what the text quotes, by key."""
-    training, n_atoms = results.study.training, results.study.methods["wlsc"].options["n_atoms"]
-    two_sided = results.encode("sparse_coding")[1]
-    two_sided.eliminate_zeros()
-    eigengaps = results.values("wlsc", "clusters", "eigengap", "n_clusters")
-    crossing = [f"{np.median([toy.crossing for toy in toys]):.1%} of {name}" for name, toys in solved.items()]
-    return {
-        "setting": describe_setting(results),
-        "trained-on": f"{n_atoms:,} atoms, λ = {results.study.methods['wlsc'].options['lam']:g}, "
-        f"{training.n_epochs} passes over {n_samples:,} digits in batches of {training.batch_size:,}",
-        "n-digits": f"{n_samples:,}",
-        "n-umap": f"{min(_N_UMAP, n_samples):,}",
-        "n-toys": str(len(next(iter(solved.values())))),
-        "crossing": " and ".join(crossing),
-        "toys-told-apart": describe_toys(solved),
-        "negative": f"{np.mean(two_sided.data < 0):.2%}",
-        "n-mixmate": str(signature(BASELINES["mixmate"]).parameters["n_epochs"].default),
-        "eigengap": f"{eigengaps.min():.0f} to {eigengaps.max():.0f}",
-        "n-classes": str(results.values("wlsc", "clusters", "textbook", "n_clusters").max().astype(int)),
-        "ablations": describe_ablations(kept),
-        "cost": describe_cost(kept),
-    }
-
-
-def describe_toys(solved: Mapping[str, Sequence[SolvedToy]]) -> str:
-    """Say in which share of the seeds each toy is told apart, by codes and by k-means."""
-
-    def share(reached: Collection[float]) -> str:
-        return f"{np.mean(np.array(reached) > 0.99):.2f}"
-
-    parts = [
-        f"the {name} are told apart (accuracy above 0.99) in a share of {share([toy.accuracy for toy in toys])} of the "
-        f"seeds by their codes, and of {share([toy.accuracy_of_k_means for toy in toys])} by k-means"
-        for name, toys in solved.items()
-    ]
-    return f"{'; '.join(parts)}.".capitalize()
-
-
-def describe_cost(kept: Mapping[str, Any]) -> str:
-    """Say how long training and clustering on all of MNIST take, by the benchmark."""
-    alone = _dictionaries(kept)[1]
-    return (
-        f"training and clustering take {alone['seconds']['median']:.1f} s with {kept['machine']['threads']} threads, "
-        f"{alone['seconds_of_clustering']['median']:.1f} s of them for the clustering, and reach an accuracy of "
-        f"{alone['accuracy']['median']:.3f}"
-    )
-
-
-def quote_answers(
-    results: ClusterResults, claims: Mapping[str, Claim], shared: Mapping[str, SharedAtoms], profile: str
-) -> dict[str, str]:
-    """Return the three sentences that open the chapter and the paragraph that ends it, by key."""
-    first, second, third = answer_in_short(results, claims, shared, profile)
-    conclusion = conclude(results, claims, profile)
-    return {"answer-first": first, "answer-second": second, "answer-third": third, "conclusion": conclusion}
-
-
-def answer_in_short(
-    results: ClusterResults, claims: Mapping[str, Claim], shared: Mapping[str, SharedAtoms], profile: str
-) -> tuple[str, str, str]:
-    """Return the answer of the chapter in three sentences: verdicts in `full`, and in `quick` what is checked."""
-    null, own = shared["WLSC on Gaussian digits"], shared["WLSC"]
-    islands = (
-        f"In the picture of Gaussian noise, which has the digits' covariance and no classes, {null.neighbours:.0%} of a "
-        f"point's neighbours share its heaviest atom; in that of the digits it is {own.neighbours:.0%}, and of any two "
-        f"digits {own.by_chance:.1%}."
-    )
-    if profile == "full":
-        return describe_verdict("C4a", claims), describe_verdict("C4b", claims), islands
-    purities = [f"{spans(results.values(name, 'purity'))}" for name in ("wlsc", "sparse_coding", "pixels")]
-    return (
-        "This build checks the code on small digits and gives no verdicts, which only the full profile does.",
-        "The class purity, median [least, most] of its runs, is {} for WLSC's codes, {} for those of sparse coding and "
-        "{} for the pixels.".format(*purities),
-        islands,
-    )
-
-
-def describe_verdict(name: str, claims: Mapping[str, Claim]) -> str:
-    """Say in a sentence what the numbers say of a claim, with the numbers of all settings."""
-    claim = claims[name]
-    says = {
-        Verdict.SUPPORTED: f"codes {_KEEP[name]}",
-        Verdict.CONTRADICTED: f"codes {_LOSE[name]}",
-    }.get(claim.verdict, f"whether codes {_KEEP[name]} is open")
-    firm = "" if claim.firm else ", though not firm"
-    numbers = ", ".join(f"{with_interval(found)} ({setting})" for setting, found in _settings(claim).items())
-    return f"{name} is {claim.verdict}{firm}: {says}; the purity less that of {_OTHERS[name]} is {numbers}."
-
-
-def conclude(results: ClusterResults, claims: Mapping[str, Claim], profile: str) -> str:
-    """Return what was found in a paragraph: in `full` with verdicts and with what does best, in `quick` in numbers."""
-    layers = [name for name in results.sweeps()["layers"] if name != "wlsc"]
-    deepest = layers[-1]
-    depth = results.study.methods[deepest].options["n_layers"]
-    unrolled = (
-        f"For codes of {depth} layers the purity less that of the pixels is "
-        f"{with_interval(purity_difference(results, 'pixels', method=deepest))}."
-    )
-    if profile != "full":
-        gaps = [with_interval(purity_difference(results, other)) for other in ("pixels", "sparse_coding")]
-        return (
-            f"In this build the purity of WLSC's exact codes less that of the pixels is {gaps[0]}, and less that of "
-            f"sparse coding's codes {gaps[1]}. {unrolled} Verdicts are given in the full profile alone."
-        )
-    return " ".join(
-        [
-            *(describe_verdict(name, claims) for name in CLAIMS),
-            "Both are said of exact codes.",
-            unrolled,
-            *_best(results),
-        ]
-    )
-
-
-def _best(results: ClusterResults) -> Iterable[str]:
-    """Say which methods have the purest neighbourhoods and the highest accuracies."""
-
-    def median(name: str, *path: str) -> float:
-        return float(np.median(results.values(name, *path)))
-
-    purities = {name: median(name, "purity") for name in results.compared if name != "pixels"}
-    purest = max(purities, key=lambda name: purities[name])
-    yield (
-        f"Of all methods but the pixels, {results.title(purest)} has the purest neighbourhoods "
-        f"({purities[purest]:.3f}, WLSC {purities['wlsc']:.3f})."
-    )
-    scores = {name: median(name, "clusters", "bipartite", "accuracy") for name in results.compared}
-    best = max(scores, key=lambda name: scores[name])
-    yield (
-        f"With this package's clustering {results.title(best)} has the highest accuracy ({scores[best]:.3f}, "
-        f"WLSC {scores['wlsc']:.3f}, sparse coding {scores['sparse_coding']:.3f})."
-    )
-    free = {
-        (name, way): median(name, "clusters", way, "accuracy")
-        for name in results.compared
-        for way in ("k_means", "textbook", "labels")
-        if way in _ways(results, name)
-    }
-    name, way = max(free, key=lambda pair: free[pair])
-    yield (
-        f"Label-free, {results.title(name)} with {WAYS[way]} reaches the highest accuracy ({free[name, way]:.3f}). "
-        f"Textbook spectral clustering of WLSC's codes has {free['wlsc', 'textbook']:.3f}, and of sparse coding's "
-        f"{free['sparse_coding', 'textbook']:.3f}."
-    )

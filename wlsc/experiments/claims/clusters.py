@@ -36,8 +36,8 @@ def judge_clusters(results: ClusterResults, allowance: float = 0.0) -> dict[str,
     """
     return answer(
         {
-            "C4a": {"WLSC − pixels": _difference(results, "pixels", -MARGIN, allowance)},
-            "C4b": {"WLSC − sparse coding": _difference(results, "sparse_coding", 0.0, allowance)},
+            "C4a": {"difference": _difference(results, "pixels", -MARGIN, allowance)},
+            "C4b": {"difference": _difference(results, "sparse_coding", 0.0, allowance)},
         }
     )
 
