@@ -184,9 +184,9 @@ def jackknife(
     Raises
     ------
     ValueError
-        If ``paired`` is no flag, events are negative, there is no model, a model has no run, a run has no row or a value
-        that is not a finite number, paired models differ in their number of runs, or the statistic is not finite or asks
-        for a model that is not there.
+        If ``paired`` is no flag, events are negative, there is no model, a model has no run, a run has no row or a
+        value that is not a finite number, paired models differ in their number of runs, or the statistic is not finite
+        or asks for a model that is not there.
 
     References
     ----------
