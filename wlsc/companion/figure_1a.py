@@ -149,14 +149,16 @@ def say_spread(values: Iterable[float], digits: int = 2) -> str:
 def draw_differences(name: str, profile: str, parts: Mapping[str, Part], x_label: str) -> SavedFigure:
     """Draw and save the estimates of claims' parts, by title, with the intervals of all their settings."""
     rows: dict[str, tuple[float, float, float]] = {}
+    primary = []
     for title, part in parts.items():
+        label = f"{title}: {{}}" if title else "{}"
+        primary.append(label.format(PRIMARY))
         for setting, found in {str(PRIMARY): part, **part.sensitivity}.items():
-            label = f"{title}: {setting}" if title else setting
             if found.estimate is not None:
                 ends = found.interval if isinstance(found.interval, tuple) else (np.nan, np.nan)
-                rows[label] = (found.estimate, *ends)
+                rows[label.format(setting)] = (found.estimate, *ends)
     columns = {label: np.array([value for value in row if np.isfinite(value)]) for label, row in rows.items()}
-    return save_figure(plots.intervals(rows, x_label), name, profile, columns)
+    return save_figure(plots.intervals(rows, x_label, primary=primary), name, profile, columns)
 
 
 def load_recorded_tuning(profile: str) -> RingachCells | None:
@@ -455,14 +457,17 @@ def _facts_of_training(measured: Sequence[Measurement]) -> dict[str, str]:
     }
 
 
-#: What follows "the claim that …" for every verdict.
+#: What follows "the claim that …", and "the claims that …", for every verdict.
 _MEANING = {
-    Verdict.SUPPORTED: "is supported",
-    Verdict.CONTRADICTED: "is contradicted",
-    Verdict.INCONCLUSIVE: "is left open by the data",
-    Verdict.COMPARABLE: "is supported, within the margin",
-    Verdict.TOO_FEW_RUNS: "has too few trainings to be judged",
-    Verdict.CANNOT_BE_TESTED: "cannot be tested with what has been published",
+    Verdict.SUPPORTED: ("is supported", "are supported"),
+    Verdict.CONTRADICTED: ("is contradicted", "are contradicted"),
+    Verdict.INCONCLUSIVE: ("is left open by the data", "are left open by the data"),
+    Verdict.COMPARABLE: ("is supported, within the margin", "are supported, within the margin"),
+    Verdict.TOO_FEW_RUNS: ("has too few trainings to be judged", "have too few trainings to be judged"),
+    Verdict.CANNOT_BE_TESTED: (
+        "cannot be tested with what has been published",
+        "cannot be tested with what has been published",
+    ),
 }
 
 _TUNING = {
@@ -473,29 +478,39 @@ _TUNING = {
 
 def answer_in_short(claims: Mapping[str, Kept | Claim]) -> dict[str, str]:
     """Return the chapter's answer in three sentences, by the name that they are quoted by."""
-
-    def meaning(name: str) -> str:
-        return _MEANING[claims[name].verdict] + (" (not firm)" if claims[name].firm is False else "")
-
     tuning = claims["C3"]
     found = next(iter(_numbers(tuning).values()))
-    said = _TUNING.get(
-        tuning.verdict, "It is open whether WLSC's units are more broadly tuned than two-sided sparse coding's"
-    )
+    open_question = "It is open whether WLSC's units are more broadly tuned than those of two-sided sparse coding"
+    said = _TUNING.get(tuning.verdict, open_question)
+    firm = " (not firm)" if tuning.firm is False else ""
     return {
         "answer-tuning": (
             f"{said} with as many atoms and as many of them active: the difference of mean circular variance is "
-            f"{say_number(found)}{' (not firm)' if tuning.firm is False else ''}."
+            f"{say_number(found)}{firm}."
         ),
-        "answer-phase": (
-            f"The claim that spatial phases form an even and an odd class {meaning('C1b')}, and the claim that "
-            f"well-tuned units tend to be odd {meaning('C1c')}."
+        "answer-phase": _join(
+            {
+                "that spatial phases form an even and an odd class": claims["C1b"],
+                "that well-tuned units tend to be odd": claims["C1c"],
+            }
         ),
-        "answer-untested": (
-            f"The claim that the phases are those of V1 {meaning('C1a')}, and the claim that WLSC is comparable to LLD "
-            f"{meaning('C2')}."
+        "answer-untested": _join(
+            {
+                "that the phases are those of V1": claims["C1a"],
+                "that WLSC is comparable to LLD": claims["C2"],
+            }
         ),
     }
+
+
+def _join(claimed: Mapping[str, Kept | Claim]) -> str:
+    """Say of two claims what the data say of each, once if that is the same."""
+    (first, one), (second, other) = claimed.items()
+    endings = [" (not firm)" if claim.firm is False else "" for claim in (one, other)]
+    if one.verdict is other.verdict and endings[0] == endings[1]:
+        return f"The claims {first} and {second} {_MEANING[one.verdict][1]}{endings[0]}."
+    said = [_MEANING[claim.verdict][0] + ending for claim, ending in zip((one, other), endings, strict=True)]
+    return f"The claim {first} {said[0]}, and the claim {second} {said[1]}."
 
 
 def _numbers(claim: Kept | Claim) -> Mapping[str, Measured]:
