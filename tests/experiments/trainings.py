@@ -17,7 +17,7 @@ def training(model, seed, n_units, setting: Setting = PRIMARY, live=None, n_pixe
     fit = table(n_units, FIT, columns)
     units = table(n_units, UNITS, columns, live=np.ones(n_units, dtype=bool) if live is None else live)
     filters = np.random.default_rng(seed).normal(size=(n_units, n_pixels))
-    summary = {"lam": 0.1, "activity": setting.activity, "n_units": n_units, "reached": True, "run": None}
+    summary = {"lam": 0.1, "activity": setting.activity or np.nan, "n_units": n_units, "reached": True, "run": None}
     return Measurement(cell, summary, units, dict.fromkeys(fields, fit), filters)
 
 
