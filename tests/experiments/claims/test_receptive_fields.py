@@ -245,19 +245,20 @@ def test_a_distance_is_the_mean_number_of_bins_by_which_units_move():
         training("wlsc", seed, 10, nx=CENTRES[[2] * 5 + [3] * 5], ny=CENTRES[[2] * 5 + [2 - seed % 2] * 5])
         for seed in range(4)
     ]
-    found = claims.distance_to_table(measured, "wlsc", alone)
+    found = claims.distance_to_table(measured, "wlsc", alone, claims.noise_of(alone))
     assert found.estimate == pytest.approx((0.5 + 0.5 * np.sqrt(2)) / 2)  # half of the units move by 1, or by √2
-    assert claims.distance_to_table(measured, "k_means", alone) is None
+    assert claims.distance_to_table(measured, "k_means", alone, claims.noise_of(alone)) is None
 
 
 def test_the_difference_in_distance_is_that_of_the_distances():
     measured = [*planes([(4, 4)], "wlsc"), *planes([(3, 2), (4, 3)], "sparse_coding")]
-    distances = [claims.distance_to_table(measured, name, TABLE).estimate for name in ("wlsc", "sparse_coding")]
-    found = claims.difference_in_distance(measured, "sparse_coding", TABLE)
+    noise = claims.noise_of(TABLE)
+    distances = [claims.distance_to_table(measured, name, TABLE, noise).estimate for name in ("wlsc", "sparse_coding")]
+    found = claims.difference_in_distance(measured, "sparse_coding", TABLE, noise)
     assert found.estimate == pytest.approx(distances[0] - distances[1])
     low, high = found.interval()
     assert 0 < low < high
-    assert claims.difference_in_distance(measured, "lld", TABLE) is None
+    assert claims.difference_in_distance(measured, "lld", TABLE, noise) is None
 
 
 def test_all_claims_are_asked_as_one_family_and_come_back_from_json():

@@ -241,7 +241,7 @@ def like_the_stand_in(
     samples = _histograms(measured, ("wlsc", LLD), table)
     if not all(samples.values()) or share_fitted(select(measured, LLD)) < _FEWEST_FITTED:
         return Equivalence(primary=None, n_runs=0, margin=None, allowance=allowance)
-    estimate = _distance(samples, table, 0, seed, paired=False)
+    estimate = _distance(samples, table, noise_of(table, seed=seed), paired=False)
     return Equivalence(primary=estimate, n_runs=min(map(len, samples.values())), margin=margin, allowance=allowance)
 
 
@@ -252,7 +252,7 @@ def share_fitted(trainings: Iterable[Measurement]) -> float:
 
 
 def distance_to_table(
-    measured: Iterable[Measurement], model: str, table: BinnedCells, unseen: int = 0, seed: int = 0
+    measured: Iterable[Measurement], model: str, table: BinnedCells, noise: np.ndarray, unseen: int = 0
 ) -> Estimate | None:
     """Return the mean earth mover's distance (bins) of a model's trainings to recorded cells in the plane of nx and ny.
 
@@ -264,11 +264,11 @@ def distance_to_table(
         Name of a model.
     table
         Recorded cells by nx and ny.
+    noise
+        `noise_of` the table, from which a distance has to differ to have an interval
+        (`wlsc.analysis.statistics.beyond_floor`).
     unseen
         Cells that are assumed to lie outside the table's bins, at least 0.
-    seed
-        Of the samples of the table itself, from which a distance has to differ to have an interval
-        (`wlsc.analysis.statistics.beyond_floor`).
 
     Returns
     -------
@@ -276,11 +276,11 @@ def distance_to_table(
         None if no training has at least 5 fitted units in the primary setting.
     """
     samples = _histograms(measured, (model,), table)
-    return _distance(samples, table, unseen, seed) if samples[model] else None
+    return _distance(samples, table, noise, unseen) if samples[model] else None
 
 
 def difference_in_distance(
-    measured: Iterable[Measurement], other: str, table: BinnedCells, seed: int = 0
+    measured: Iterable[Measurement], other: str, table: BinnedCells, noise: np.ndarray
 ) -> Estimate | None:
     """Return the distance of WLSC to the recorded cells less that of another model trained on the same data."""
     first, second = select(measured, "wlsc"), select(measured, other)
@@ -291,7 +291,7 @@ def difference_in_distance(
     }
     if not samples["wlsc"] or len(samples["wlsc"]) != len(samples[other]):
         return None
-    return _distance(samples, table, 0, seed)
+    return _distance(samples, table, noise)
 
 
 def noise_of(table: BinnedCells, unseen: int = 0, seed: int = 0) -> np.ndarray:
@@ -332,7 +332,11 @@ def _histograms_of(trainings: Iterable[Measurement], table: BinnedCells) -> list
 
 
 def _distance(
-    samples: Mapping[str, Sequence[np.ndarray]], table: BinnedCells, unseen: int, seed: int, paired: bool = True
+    samples: Mapping[str, Sequence[np.ndarray]],
+    table: BinnedCells,
+    noise: np.ndarray,
+    unseen: int = 0,
+    paired: bool = True,
 ) -> Estimate:
     """Mean distance of the first model's trainings to the table, less that of the second if there is one."""
 
@@ -346,7 +350,7 @@ def _distance(
 
     cells = _cells(table)
     estimate = jackknife(samples, statistic, cells, paired)
-    return beyond_floor(estimate, distances(samples, cells), noise_of(table, unseen, seed))
+    return beyond_floor(estimate, distances(samples, cells), noise)
 
 
 def _to(run: np.ndarray, counts: np.ndarray, unseen: int) -> float:
