@@ -46,7 +46,7 @@ def folders(tmp_path, monkeypatch):
 def test_every_panel_is_labelled(name):
     figure = FIGURES[name]()
     for axes in figure.axes:
-        assert axes.get_title() or axes.get_xlabel() or axes.get_ylabel()
+        assert axes.get_title() or axes.get_title("left") or axes.get_xlabel() or axes.get_ylabel()
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
