@@ -391,7 +391,7 @@ def ranges(panels: Mapping[str, Mapping[str, tuple[float, float, float]]]) -> Fi
             axis.plot([least, most], [place, place], color=colour, linewidth=2)
             axis.plot(middle, place, "o", color=colour)
         axis.set(xlabel=x_label, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
-        axis.locator_params(axis="x", nbins=4)
+        axis.locator_params(axis="x", nbins=3)
         axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
     return figure
 

@@ -172,7 +172,8 @@ def draw_claims(claims: Mapping[str, Claim], profile: str) -> SavedFigure:
             for setting, found in by_setting(claim).items()
             if found.estimate is not None
         }
-        panels[f"{name}: {_COMPARED[name]}"] = part.threshold, rows
+        if rows:
+            panels[f"{name}: {_COMPARED[name]}"] = part.threshold, rows
     drawn = {f"{title}, {setting}": row for title, (_, rows) in panels.items() for setting, row in rows.items()}
     columns = {"comparison": list(drawn)} | {
         end: [row[place] for row in drawn.values()] for place, end in enumerate(("estimate", "low", "high"))
