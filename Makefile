@@ -21,7 +21,7 @@ full release sweep: FEW = --max-jobs-per-timespan 1000/30s --scheduler-subsample
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONHASHSEED := 0
 
-.PHONY: book full release links sweep test check stress lint verify accept processors report audit serve bench lock clean
+.PHONY: book full release links sweep test check stress lint verify accept processors report audit serve bench peers lock clean
 
 book: .venv/book
 	@$(SNAKEMAKE) profile=quick $(SETTINGS)
@@ -93,8 +93,18 @@ lint: .venv/test
 serve: book
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/quick/html
 
-bench: .venv/bench
+bench: .venv/bench _build/peers/installed
 	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script || exit 1; done
+
+# Other packages' solvers on the same problem. They have an environment of their own, which does not hold this project.
+peers: .venv/bench _build/peers/installed
+	$(BIN)/python benchmarks/peers.py
+
+_build/peers/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv _build/peers
+	_build/peers/bin/pip install -q -c constraints.txt $$($(PYTHON) -c "import tomllib; \
+		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['peers'])")
+	touch $@
 
 # The exact versions of everything, from an environment made for it. torch stays where it is pinned, since the newest
 # one need not have a build for this machine's accelerator; triton and nvidia-* come with that build.

@@ -64,6 +64,7 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "architecture": platform.machine(),
         "processor": processor_name(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "versions": {name: metadata.version(name) for name in _LIBRARIES if _is_installed(name)},
     }
