@@ -251,9 +251,10 @@ def receptive_field_plane(
         places = np.stack([nx, ny], axis=1)
         shown = np.clip(places, *_PLANE)
         is_inside = (shown == places).all(axis=1)
-        axis.scatter(shown[is_inside, 0], shown[is_inside, 1], s=16, color=COLOURS[name], edgecolor="white", linewidth=0.5)
+        filled: Any = {"s": 16, "color": COLOURS[name], "edgecolor": "white", "linewidth": 0.5}
         hollow: Any = {"s": 16, "facecolor": "white", "edgecolor": COLOURS[name], "clip_on": False, "zorder": 3}
-        axis.scatter(shown[~is_inside, 0], shown[~is_inside, 1], **hollow)
+        for is_chosen, look in ((is_inside, filled), (~is_inside, hollow)):
+            axis.scatter(shown[is_chosen, 0], shown[is_chosen, 1], **look)
         axis.plot(_PLANE, _PLANE, color="#7A7A7A", linewidth=1, linestyle="--")
         title = f"{name}\n{len(places)} units, {np.sum(~is_inside)} beyond the axes"
         axis.set(xscale="log", yscale="log", xlim=_PLANE, ylim=_PLANE, title=title, aspect="equal")

@@ -28,7 +28,7 @@ def subset_icons(app: Sphinx, exception: Exception | None) -> None:
         path.unlink()
     for path in static.glob("s*/*.map"):  # readable sources of what the theme has packed
         path.unlink()
-    named = find_icons([*Path(app.outdir).glob("*.html"), *scripts.glob("*.js")])
+    named = find_icons([*Path(app.outdir).rglob("*.html"), *scripts.glob("*.js")])
     text, letters = keep_icons(style.read_text(encoding="utf-8"), named)
     style.write_text(text, encoding="utf-8")
     for path in (static / "vendor" / "fontawesome" / "webfonts").glob("*.ttf"):

@@ -242,6 +242,9 @@ SOFTWARE = """@software{{wlsc,
 #: The paper that this book is a companion to.
 PAPER = "https://arxiv.org/abs/2402.10213"
 
+#: Label of the section that says how one runs the book.
+RUN = "go-on"
+
 
 def format_url(config: Config) -> str:
     """The line with the repository's address in an entry for BibTeX; nothing where it has none."""
@@ -252,18 +255,18 @@ def format_url(config: Config) -> str:
 def add_top_links(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Put a link to the paper before the buttons of every page."""
-    context.get("header_buttons", []).insert(
-        0,
-        {
-            "type": "link",
-            "url": PAPER,
-            "text": "The paper",
-            "tooltip": "The paper (arXiv:2402.10213)",
-            "icon": "fas fa-file-lines",
-            "label": "paper-button",
-        },
-    )
+    """Put a link to the paper before the buttons of every page, and one to how the book is run where no button does."""
+    links = [top_link("The paper", "The paper (arXiv:2402.10213)", "fa-file-lines", PAPER)]
+    page, label = app.env.get_domain("std").anonlabels.get(RUN, (None, ""))
+    if page and not app.config.html_theme_options.get("repository_url"):
+        links.append(top_link("Run it", "Run the book yourself", "fa-play", f"{context['pathto'](page)}#{label}"))
+    context["header_buttons"] = links + context.get("header_buttons", [])
+
+
+def top_link(text: str, tooltip: str, icon: str, url: str) -> dict[str, str]:
+    """A button of the theme that leads somewhere."""
+    button = {"type": "link", "text": text, "tooltip": tooltip, "icon": f"fas {icon}", "url": url}
+    return button | {"label": "top-link"}
 
 
 def find_text(page: str) -> Path | None:
@@ -379,18 +382,19 @@ def copy_texts(app: Sphinx, exception: Exception | None) -> None:
 
 
 #: Where the theme's templates fail readers of screens: a button whose label is not what can be read on it, icons whose
-#: titles count as its text, and the title of the book outside of every landmark.
+#: titles count as its text, the title of the book outside of every landmark, and a nameless mark that unfolds pages.
 THEME_FAULTS = {
     r'(<button class="btn search-button-field[^>]*?) aria-label="Search"': r"\1",
     r'(<i class="theme-switch [^>]*?) +title="[^"]*"': r'\1 aria-hidden="true"',
     r'<div (class="sidebar-primary-items__start)': r'<div role="navigation" aria-label="Book" \1',
+    r'(<li class="[^"]*has-children">.*?<details[^>]*><summary)>': r'\1 aria-label="Pages below">',
     SCRIPT.pattern: "",  # the style sheet draws the same icons
 }
 
 
 def mend_theme(app: Sphinx, exception: Exception | None) -> None:
     """Repair in every page what the theme's own templates get wrong for readers of screens."""
-    for path in Path(app.outdir).glob("*.html") if exception is None else ():
+    for path in Path(app.outdir).rglob("*.html") if exception is None else ():
         text = path.read_text(encoding="utf-8")
         for fault, mended in THEME_FAULTS.items():
             text = re.sub(fault, mended, text)

@@ -49,7 +49,8 @@ def test_no_formula_is_cut(read, name):
         """[...document.querySelectorAll(".math")].filter((box) => {
             const formula = box.querySelector("mjx-math");
             const container = box.querySelector("mjx-container");
-            const room = box.matches("div") ? container : box.closest("p, li, td, dd, figcaption, caption") ?? container;
+            const text = box.matches("span") && box.closest("p, li, td, dd, figcaption, caption");
+            const room = text || container;
             return formula && formula.getBoundingClientRect().width > room.getBoundingClientRect().width + 1;
         }).map((box) => box.id || box.textContent)"""
     )

@@ -74,7 +74,8 @@
       );
       const nBeyond = this.isBeyond.filter(Boolean).length;
       this.beyond.textContent = nBeyond
-        ? `${nBeyond} of ${dots.length} units lie beyond the axes and stand, hollow, at their edge.`
+        ? `${nBeyond} of ${dots.length} units lie beyond the axes and stand, hollow, at their edge. ` +
+          `Below ${RANGE[0]} cycles there is no bar inside the envelope.`
         : "";
       this.dots.setAttribute("fill", this.model.colour);
       this.dots.replaceChildren(...dots);
