@@ -58,8 +58,8 @@ def test_units_beyond_the_axes_are_drawn_at_their_edge_and_counted():
 
 
 def test_the_name_of_a_class_stands_among_its_points():
-    points = np.array([[0.0, 0.0], [1.0, 0.0], [9.0, 2.0], [5.0, 5.0], [5.0, 7.0], [6.0, 9.0]])
+    points = np.array([[0.0, 0.0], [1.0, 0.0], [9.0, 2.0], [5.0, 5.0], [4.0, 7.0], [6.0, 9.0]])
     figure = plots.embedding({"codes": points, "noise": points}, np.repeat([3, 8], 3), unlabelled=["noise"])
     names = {text.get_text(): text.xy for text in figure.axes[0].texts}
-    assert {name: tuple(place) for name, place in names.items()} == {"3": (1.0, 0.0), "8": (5.0, 7.0)}
+    assert {name: tuple(place) for name, place in names.items()} == {"3": (1.0, 0.0), "8": (4.0, 7.0)}
     assert not figure.axes[1].texts

@@ -274,7 +274,7 @@ def embedding(
     """Draw points (n_samples, 2), coloured by class, one panel per entry; the axes of an embedding have no unit.
 
     Four panels and more go in two rows; the points of the panels named in ``unlabelled`` belong to no class. Each
-    class has its name at the median of its points.
+    class has its name on the point that is nearest to their median.
     """
     n_rows = 2 if len(panels) > 3 else 1
     n_columns = -(-len(panels) // n_rows)
@@ -286,9 +286,9 @@ def embedding(
             colour = "#7A7A7A" if label is None else CLASS_COLOURS[index % 10]
             axis.scatter(chosen[:, 0], chosen[:, 1], s=size, linewidth=0, color=colour, label=str(label))
             if label is not None:
-                outline = [withStroke(linewidth=3, foreground="white")]
-                middle: Any = np.median(chosen, axis=0)
-                axis.annotate(str(label), middle, ha="center", va="center", weight="bold", path_effects=outline)
+                look: Any = {"weight": "bold", "path_effects": [withStroke(linewidth=3, foreground="white")]}
+                nearest = np.argmin(np.linalg.norm(chosen - np.median(chosen, axis=0), axis=1))
+                axis.annotate(str(label), chosen[nearest], ha="center", va="center", **look)
         axis.set(title=title, xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     for axis in axes[len(panels) :]:
         axis.remove()

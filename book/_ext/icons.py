@@ -30,10 +30,12 @@ def subset_icons(app: Sphinx, exception: Exception | None) -> None:
         path.unlink()
     named = find_icons([*Path(app.outdir).rglob("*.html"), *scripts.glob("*.js")])
     text, letters = keep_icons(style.read_text(encoding="utf-8"), named)
-    style.write_text(text, encoding="utf-8")
     for path in (static / "vendor" / "fontawesome" / "webfonts").glob("*.ttf"):
         path.with_suffix(".woff2").unlink()
-        subset_font(path, letters)
+        if not subset_font(path, letters):
+            path.unlink()
+            text = re.sub(rf"@font-face\{{[^}}]*{path.name}[^}}]*\}}", "", text)
+    style.write_text(text, encoding="utf-8")
 
 
 def find_icons(paths: list[Path]) -> set[str]:
@@ -56,11 +58,12 @@ def keep_icons(style: str, named: set[str]) -> tuple[str, set[int]]:
     return kept, letters | {int(letter, 16) for letter in re.findall(r'"\\(f[0-9a-f]{3})"', kept)}
 
 
-def subset_font(path: Path, letters: set[int]) -> None:
-    """Leave in a font file the glyphs of these letters; the same letters give the same bytes."""
+def subset_font(path: Path, letters: set[int]) -> bool:
+    """Leave in a font file the glyphs of these letters, and tell whether there are any; equal letters, equal bytes."""
     options = Options(recalc_timestamp=False, layout_features=[], name_IDs=[])
     font = TTFont(path, recalcTimestamp=False)
     subsetter = Subsetter(options)
     subsetter.populate(unicodes=letters)
     subsetter.subset(font)
     font.save(path)
+    return not letters.isdisjoint(font.getBestCmap() or ())

@@ -387,7 +387,7 @@ THEME_FAULTS = {
     r'(<button class="btn search-button-field[^>]*?) aria-label="Search"': r"\1",
     r'(<i class="theme-switch [^>]*?) +title="[^"]*"': r'\1 aria-hidden="true"',
     r'<div (class="sidebar-primary-items__start)': r'<div role="navigation" aria-label="Book" \1',
-    r'(<li class="[^"]*has-children">.*?<details[^>]*><summary)>': r'\1 aria-label="Pages below">',
+    r'<summary>(<span class="toctree-toggle")': r'<summary aria-label="Pages below">\1',
     SCRIPT.pattern: "",  # the style sheet draws the same icons
 }
 
