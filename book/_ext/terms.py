@@ -13,7 +13,7 @@ _LINK = re.compile(r'(<a class="reference internal" href="(?:glossary\.html)?#(t
 
 
 def find_definitions(env: BuildEnvironment) -> dict[str, str]:
-    """First sentence or more of the definition of every term, by the place of the term in the glossary."""
+    """The definition of every term without its citations, by the place of the term in the glossary."""
     if "glossary" not in env.found_docs:
         return {}
     found = {}
