@@ -259,7 +259,8 @@ def add_top_links(
     links = [top_link("The paper", "The paper (arXiv:2402.10213)", "fa-file-lines", PAPER)]
     page, label = app.env.get_domain("std").anonlabels.get(RUN, (None, ""))
     if page and not app.config.html_theme_options.get("repository_url"):
-        links.append(top_link("Run it", "Run the book yourself", "fa-play", f"{context['pathto'](page)}#{label}"))
+        address = context["pathto"](page).removesuffix("#")  # which is all of it on the page itself
+        links.append(top_link("Run it", "Run the book yourself", "fa-play", f"{address}#{label}"))
     context["header_buttons"] = links + context.get("header_buttons", [])
 
 
@@ -329,13 +330,14 @@ def keep_definitions(app: Sphinx, env: BuildEnvironment) -> None:
 def mend_metatags(tags: str, app: Sphinx) -> str:
     """Return the description of a page for search engines and previews without citations, and with the poster."""
     tags = re.sub(r"\s*\[\s?[^\]\"]*\d{4}[a-z]?\]", "", tags)
-    address = app.config.ogp_site_url
+    address = app.config.ogp_site_url.rstrip("/")
     if not address:  # the address of the page is not known then, and a relative one is none
         tags = re.sub(r'<meta property="og:url"[^>]*>\s*', "", tags)
     if not tags or find_picture(app) is None:
         return tags
     size = (("width", "1200"), ("height", "630"), ("alt", POSTER_TEXT))
-    shown = f'<meta property="og:image" content="{address}{POSTER}" />\n'
+    picture = f"{address}/{POSTER}" if address else POSTER  # some previews follow a relative one
+    shown = f'<meta property="og:image" content="{picture}" />\n'
     shown += "".join(f'<meta property="og:image:{name}" content="{value}" />\n' for name, value in size)
     return f'{tags}{shown}<meta name="twitter:card" content="summary_large_image" />\n'
 
