@@ -45,7 +45,11 @@ OUT = config.get("out", f"_build/{PROFILE}")
 PAGES = list_pages(Path("book/_toc.yml"))
 NOTEBOOKS = {page: read_notebook(Path(f"book/{page}.md")) for page in PAGES if is_notebook(Path(f"book/{page}.md"))}
 PLAIN = [f"book/{page}.md" for page in PAGES if page not in NOTEBOOKS]
-SHARED = [*(path for path in Path("book/_static").rglob("*") if path.is_file()), *Path("book/_ext").glob("*.py")]
+SHARED = [
+    *(path for path in Path("book/_static").rglob("*") if path.is_file()),
+    *Path("book/_ext").glob("*.py"),
+    *Path("findings").glob("*.sh"),
+]
 #: Tests that say which equation they hold, for the index of equations.
 HOLDING = [path for path in Path("tests").rglob("test_*.py") if "mark.equation(" in path.read_text(encoding="utf-8")]
 DATA = [*Path("data").rglob("*.toml"), *Path("data").rglob("*.csv")]
@@ -262,7 +266,7 @@ CONTENT = {
 }
 #: A PDF of an earlier book belongs to no other.
 STALE = "" if config.get("pdf") else f"{OUT}/book.pdf"
-COLLECT = f"cp -r {{input.pages}} {{input.notebooks}} book/_static {OUT}/figures"
+COLLECT = f"cp -r {{input.pages}} {{input.notebooks}} book/_static findings {OUT}/figures"
 
 
 rule build:

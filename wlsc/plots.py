@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 _Parameters = ParamSpec("_Parameters")
 
@@ -37,13 +38,17 @@ COLOURS = {
     "pixels": "#4C6A2E",
 }
 
-#: Colours of ten classes, and of series that are no model.
+#: Colours of ten classes, and of series that are no model. Found by a random search for ten colours on white of which
+#: no two look alike, also to readers who lack one kind of cone: see the test.
 CLASS_COLOURS = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C6D1F", "#5B3F8C", "#999999", "#3D3D3D",
+    "#087683", "#DEB71C", "#28C1A0", "#AA4CFD", "#997B00", "#B8AFF6", "#7C2100", "#1321BD", "#6B7360", "#45323C",
 )  # fmt: skip
 
 #: Least weight of an edge that is drawn.
 _DRAWN = 1e-6
+
+#: Range of both axes of the (nx, ny) plane, in cycles.
+_PLANE = (0.05, 3.0)
 
 #: So many places along an axis each get a tick of their own.
 _FEW_PLACES = 6
@@ -236,13 +241,23 @@ def phase_histogram(phases: Mapping[str, np.ndarray], n_bins: int = 6) -> Figure
 def receptive_field_plane(
     units: Mapping[str, tuple[np.ndarray, np.ndarray]], edges: tuple[np.ndarray, np.ndarray], counts: np.ndarray
 ) -> Figure:
-    """Draw the (nx, ny) plane of each model over the counts of cells (n_x_bins, n_y_bins) of a published table."""
+    """Draw the (nx, ny) plane of each model over the counts of cells (n_x_bins, n_y_bins) of a published table.
+
+    Units outside of the axes are hollow and stand at the edge that they lie beyond; the titles count them.
+    """
     figure, axes = _axes(len(units), width=4.2 * len(units), height=4.2, sharex=True, sharey=True)
     for axis, (name, (nx, ny)) in zip(axes, units.items(), strict=True):
         mesh = axis.pcolormesh(*edges, counts.T, cmap="Greys", vmax=counts.max() * 1.6)
-        axis.scatter(nx, ny, s=16, color=COLOURS[name], edgecolor="white", linewidth=0.5)
-        axis.plot([0.05, 3], [0.05, 3], color="#7A7A7A", linewidth=1, linestyle="--")
-        axis.set(xscale="log", yscale="log", xlim=(0.05, 3), ylim=(0.05, 3), title=name, aspect="equal")
+        places = np.stack([nx, ny], axis=1)
+        shown = np.clip(places, *_PLANE)
+        is_inside = (shown == places).all(axis=1)
+        filled: Any = {"s": 16, "color": COLOURS[name], "edgecolor": "white", "linewidth": 0.5}
+        hollow: Any = {"s": 16, "facecolor": "white", "edgecolor": COLOURS[name], "clip_on": False, "zorder": 3}
+        for is_chosen, look in ((is_inside, filled), (~is_inside, hollow)):
+            axis.scatter(shown[is_chosen, 0], shown[is_chosen, 1], **look)
+        axis.plot(_PLANE, _PLANE, color="#7A7A7A", linewidth=1, linestyle="--")
+        title = f"{name}\n{len(places)} units, {np.sum(~is_inside)} beyond the axes"
+        axis.set(xscale="log", yscale="log", xlim=_PLANE, ylim=_PLANE, title=title, aspect="equal")
         axis.set_xlabel("nx (cycles across the bars)")
         for setter in (axis.set_xticks, axis.set_yticks):
             setter([0.1, 0.3, 1.0, 3.0], labels=["0.1", "0.3", "1", "3"])
@@ -258,7 +273,8 @@ def embedding(
 ) -> Figure:
     """Draw points (n_samples, 2), coloured by class, one panel per entry; the axes of an embedding have no unit.
 
-    Four panels and more go in two rows; the points of the panels named in ``unlabelled`` belong to no class.
+    Four panels and more go in two rows; the points of the panels named in ``unlabelled`` belong to no class. Each
+    class has its name on the point that is nearest to their median.
     """
     n_rows = 2 if len(panels) > 3 else 1
     n_columns = -(-len(panels) // n_rows)
@@ -269,6 +285,10 @@ def embedding(
         for index, (label, chosen) in enumerate(classes):
             colour = "#7A7A7A" if label is None else CLASS_COLOURS[index % 10]
             axis.scatter(chosen[:, 0], chosen[:, 1], s=size, linewidth=0, color=colour, label=str(label))
+            if label is not None:
+                look: Any = {"weight": "bold", "path_effects": [withStroke(linewidth=3, foreground="white")]}
+                nearest = np.argmin(np.linalg.norm(chosen - np.median(chosen, axis=0), axis=1))
+                axis.annotate(str(label), chosen[nearest], ha="center", va="center", **look)
         axis.set(title=title, xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     for axis in axes[len(panels) :]:
         axis.remove()

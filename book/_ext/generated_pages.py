@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import json
 import pkgutil
@@ -26,17 +27,60 @@ _LABEL = re.compile(r"^:label: (eq-[\w-]+)$", re.MULTILINE)
 _REPOSITORY = Path(wlsc.__file__).resolve().parents[1]
 
 
-def reference() -> str:
-    """Every public function and class of the package, each under its shortest path."""
-    seen: set[int] = set()
+#: Pages of the reference in the order of reading, and how the names of their modules begin; the longest beginning that
+#: fits a module decides.
+REFERENCE = {
+    "api_model": ("wlsc",),
+    "api_inference": ("wlsc.inference", "wlsc.simplex"),
+    "api_analysis": ("wlsc.analysis", "wlsc.plots"),
+    "api_data": ("wlsc.datasets",),
+    "api_experiments": ("wlsc.experiments",),
+    "api_companion": ("wlsc.companion",),
+}
+
+
+def reference(page: str) -> str:
+    """The docstrings of one page of the reference: every public function and class, each under its shortest path."""
     text = ""
+    for module, names in documented()[page].items():
+        text += f"\n## `{module}`\n\n```{{eval-rst}}\n.. automodule:: {module}\n"
+        text += f"   :members: {', '.join(names)}\n```\n"
+    return text
+
+
+def contents(srcdir: Path) -> str:
+    """What each page of the reference describes."""
+    text = ""
+    for page, modules in documented().items():
+        title = _title((srcdir / f"{page}.md").read_text(encoding="utf-8"))
+        text += f"\n## [{title}]({page}.md)\n\n"
+        for module, names in modules.items():
+            links = (f"{{py:obj}}`{name} <{module}.{name}>`" for name in names)
+            text += f"`{module}`\n: {', '.join(links)}\n\n"
+    return text
+
+
+@functools.cache
+def documented() -> dict[str, dict[str, list[str]]]:
+    """Names that each module documents, by page: a name that several modules offer belongs to the first."""
+    seen: set[int] = set()
+    pages: dict[str, dict[str, list[str]]] = {page: {} for page in REFERENCE}
     for module in public_modules():
         names = [name for name, member in public_members(module) if id(member) not in seen]
         seen |= {id(member) for _, member in public_members(module)}
         if names:
-            text += f"\n## `{module.__name__}`\n\n```{{eval-rst}}\n.. automodule:: {module.__name__}\n"
-            text += f"   :members: {', '.join(names)}\n```\n"
-    return text
+            pages[_page_of(module.__name__)][module.__name__] = names
+    return pages
+
+
+def _page_of(module: str) -> str:
+    fitting = {
+        beginning: page
+        for page, beginnings in REFERENCE.items()
+        for beginning in beginnings
+        if f"{module}.".startswith(f"{beginning}.")
+    }
+    return fitting[max(fitting, key=len)]
 
 
 def public_modules() -> list[ModuleType]:
@@ -164,9 +208,9 @@ def _saved(text: str) -> Iterator[str]:
     """What a page shows of what its notebook has saved, in its order, with the first words of the captions."""
     for figure, name, table, body in _SAVED.findall(text):
         target, caption = (name, body) if figure else (f"tab-{table}", body)
-        words = re.split(r"[.:;] |[.:;]?$", caption.strip().replace("\n", " "), maxsplit=1)[0]
-        shown = "" if "{" in words else f": {words}"
-        yield f"- {{numref}}`{target}`, `{figure or table}`{shown}"
+        words = re.split(r"(?<=\?) |[.:;] |[.:;]?$", caption.strip().replace("\n", " "), maxsplit=1)[0]
+        words = re.sub(r"\{glue:text\}`[^`]*`", "…", words)  # numbers are known on their own page only
+        yield f"- {{numref}}`{target}`, `{figure or table}`: {words}"
 
 
 def measured(text: str) -> str:

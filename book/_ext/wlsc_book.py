@@ -15,11 +15,15 @@ from docutils import nodes
 from docutils.parsers.rst.directives.tables import CSVTable
 from docutils.statemachine import StringList
 from generated_pages import read_report
+from icons import SCRIPT, subset_icons
+from poster import POSTER, POSTER_TEXT, find_picture, write_poster
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
+from terms import add_definitions, find_definitions
 
 import wlsc
 from wlsc.companion.records import Cost, load_costs
@@ -33,17 +37,22 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("measured", Measured)
     app.add_directive("costs", Costs)
     app.add_directive("saved-table", SavedTable)
+    app.add_directive("cite-software", CiteSoftware)
     app.add_transform(LinkFigureData)
     app.connect("config-inited", add_launch_buttons)
+    app.connect("env-updated", keep_definitions)
     app.connect("source-read", link_to_executed)
     app.connect("source-read", write_generated)
     app.connect("autodoc-process-docstring", translate_docstring, priority=LAST)
     app.connect("autodoc-skip-member", skip_tuple_fields)
+    app.connect("html-page-context", add_top_links, priority=LAST)
     app.connect("html-page-context", add_provenance, priority=LAST)
     app.connect("html-page-context", mend_page, priority=LAST)
     app.connect("build-finished", write_index, priority=FIRST)
     app.connect("build-finished", copy_texts)
+    app.connect("build-finished", write_poster)
     app.connect("build-finished", mend_theme)
+    app.connect("build-finished", subset_icons, priority=LAST)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -52,6 +61,7 @@ def add_launch_buttons(app: Sphinx, config: Config) -> None:
     if config.html_theme_options.get("repository_url"):
         config.html_theme_options |= {
             "repository_branch": "notebooks",
+            "use_repository_button": True,
             "path_to_docs": "book",
             "launch_buttons": {
                 "binderhub_url": "https://mybinder.org",
@@ -113,6 +123,27 @@ class SavedTable(CSVTable):
                 entry["classes"].append("number")
         return found
 
+    def parse_csv_data_into_rows(self, *args: Any) -> tuple[list[list[tuple[Any, ...]]], int]:
+        """Return what the cells hold; a mark that stands alone is no bullet of a list."""
+        rows, n_columns = super().parse_csv_data_into_rows(*args)
+        for *_, lines in (cell for row in rows for cell in row):
+            if len(lines) == 1 and lines[0].strip() in BULLETS:
+                lines[0] = f"\\{lines[0].strip()}"
+        return rows, n_columns
+
+
+#: Marks that begin an item of a list in Markdown.
+BULLETS = ("*", "+", "-")
+
+
+class CiteSoftware(SphinxDirective):
+    """How this software is cited, with its version."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the entry for BibTeX."""
+        text = SOFTWARE.format(version=version("wlsc"), url=format_url(self.config))
+        return [nodes.literal_block(text, text, language="bibtex")]
+
 
 class LinkFigureData(SphinxTransform):
     """Links from the caption of a figure that a notebook has saved to the numbers in it."""
@@ -167,7 +198,9 @@ def link_to_executed(app: Sphinx, page: str, source: list[str]) -> None:
 def write_generated(app: Sphinx, page: str, source: list[str]) -> None:
     """Write what is generated into the pages that are."""
     if page == "api":
-        source[0] += generated_pages.reference()
+        source[0] += generated_pages.contents(Path(app.srcdir))
+    elif page in generated_pages.REFERENCE:
+        source[0] += generated_pages.reference(page)
     elif page in ("equation_index", "figure_index"):
         write = {"equation_index": generated_pages.equations, "figure_index": generated_pages.figures}[page]
         source[0] += "\n" + write(Path(app.srcdir))
@@ -190,14 +223,51 @@ def skip_tuple_fields(app: Sphinx, what: str, name: str, member: Any, skip: bool
     return True if inspect.isdatadescriptor(member) and type(member).__name__ == "_tuplegetter" else None
 
 
-#: How a page is cited; the paper itself is on the page on how to cite.
+#: How a page and the software are cited; the paper itself is on the page on how to cite.
 CITATION = """@misc{{wlsc-{name},
   author = {{{{The wlsc authors}}}},
   title = {{{page}}},
   howpublished = {{wlsc {version}, the executable companion to
     Clustering Inductive Biases with Unrolled Networks}},
+  version = {{{version}}},{url}
   year = {{2026}}
 }}"""
+SOFTWARE = """@software{{wlsc,
+  author = {{{{The wlsc authors}}}},
+  title = {{wlsc: the executable companion to Clustering Inductive Biases with Unrolled Networks}},
+  version = {{{version}}},{url}
+  year = {{2026}}
+}}"""
+
+#: The paper that this book is a companion to.
+PAPER = "https://arxiv.org/abs/2402.10213"
+
+#: Label of the section that says how one runs the book.
+RUN = "go-on"
+
+
+def format_url(config: Config) -> str:
+    """The line with the repository's address in an entry for BibTeX; nothing where it has none."""
+    url = config.html_theme_options.get("repository_url")
+    return f"\n  url = {{{url}}}," if url else ""
+
+
+def add_top_links(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Put a link to the paper before the buttons of every page, and one to how the book is run where no button does."""
+    links = [top_link("The paper", "The paper (arXiv:2402.10213)", "fa-file-lines", PAPER)]
+    page, label = app.env.get_domain("std").anonlabels.get(RUN, (None, ""))
+    if page and not app.config.html_theme_options.get("repository_url"):
+        address = context["pathto"](page).removesuffix("#")  # which is all of it on the page itself
+        links.append(top_link("Run it", "Run the book yourself", "fa-play", f"{address}#{label}"))
+    context["header_buttons"] = links + context.get("header_buttons", [])
+
+
+def top_link(text: str, tooltip: str, icon: str, url: str) -> dict[str, str]:
+    """A button of the theme that leads somewhere."""
+    button = {"type": "link", "text": text, "tooltip": tooltip, "icon": f"fas {icon}", "url": url}
+    return button | {"label": "top-link"}
 
 
 def find_text(page: str) -> Path | None:
@@ -218,12 +288,23 @@ def add_provenance(
     links = [f'<a href="_sources/{pagename}.md" download>text</a>'] if find_text(pagename) else []
     links += [f'<a href="_sources/{pagename}.ipynb" download>executed notebook</a>'] if report else []
     links += [f'<a href="{context["pathto"]("book.pdf", 1)}">whole book as PDF</a>'] if has_pdf else []
-    cite = CITATION.format(page=context.get("title", ""), version=version("wlsc"), name=pagename)
+    url = format_url(app.config)
+    cite = CITATION.format(page=context.get("title", ""), version=version("wlsc"), name=pagename, url=url)
     context["theme_extra_footer"] = (
         f'<p class="provenance">{escape(" · ".join(facts))}</p>'
         + (f'<p class="provenance">Download: {" · ".join(links)}</p>' if links else "")
         + f'<details class="provenance"><summary>Cite this page</summary><pre>{escape(cite)}</pre></details>'
+        + format_feedback(app.config, pagename)
     )
+
+
+def format_feedback(config: Config, pagename: str) -> str:
+    """A line that leads readers who found a fault to the repository's issues, where it has an address."""
+    url = config.html_theme_options.get("repository_url")
+    if not url:
+        return ""
+    address = f"{url.removesuffix('.git')}/issues/new?title={pagename}:%20"
+    return f'<p class="provenance">Wrong, or hard to follow? <a href="{escape(address)}">Say so</a>.</p>'
 
 
 def mend_page(
@@ -233,8 +314,32 @@ def mend_page(
     context["body"] = mend_body(context.get("body") or "")
     for kind in ("script_files", "css_files"):  # Jupyter Book loads all of _static everywhere; explorers name their own
         context[kind] = [file for file in context[kind] if not str(file.filename).startswith("_static/explorers/")]
-    if not app.config.ogp_site_url:  # the address of the page is not known then, and a relative one is none
-        context["metatags"] = re.sub(r'<meta property="og:url"[^>]*>\s*', "", context.get("metatags") or "")
+    context["body"] = add_definitions(context["body"], app.env.definitions)
+    if pagename == "api":  # where all names had their places when it was one page
+        context["body"] = re.sub(
+            r'<a class="reference internal" href="api_\w+\.html#([\w.]+)"', r'\g<0> id="\1"', context["body"]
+        )
+    context["metatags"] = mend_metatags(context.get("metatags") or "", app)
+
+
+def keep_definitions(app: Sphinx, env: BuildEnvironment) -> None:
+    """Read the glossary once for all pages."""
+    env.definitions = find_definitions(env)
+
+
+def mend_metatags(tags: str, app: Sphinx) -> str:
+    """Return the description of a page for search engines and previews without citations, and with the poster."""
+    tags = re.sub(r"\s*\[\s?[^\]\"]*\d{4}[a-z]?\]", "", tags)
+    address = app.config.ogp_site_url.rstrip("/")
+    if not address:  # the address of the page is not known then, and a relative one is none
+        tags = re.sub(r'<meta property="og:url"[^>]*>\s*', "", tags)
+    if not tags or find_picture(app) is None:
+        return tags
+    size = (("width", "1200"), ("height", "630"), ("alt", POSTER_TEXT))
+    picture = f"{address}/{POSTER}" if address else POSTER  # some previews follow a relative one
+    shown = f'<meta property="og:image" content="{picture}" />\n'
+    shown += "".join(f'<meta property="og:image:{name}" content="{value}" />\n' for name, value in size)
+    return f'{tags}{shown}<meta name="twitter:card" content="summary_large_image" />\n'
 
 
 def mend_body(body: str) -> str:
@@ -279,17 +384,19 @@ def copy_texts(app: Sphinx, exception: Exception | None) -> None:
 
 
 #: Where the theme's templates fail readers of screens: a button whose label is not what can be read on it, icons whose
-#: titles count as its text, and the title of the book outside of every landmark.
+#: titles count as its text, the title of the book outside of every landmark, and a nameless mark that unfolds pages.
 THEME_FAULTS = {
     r'(<button class="btn search-button-field[^>]*?) aria-label="Search"': r"\1",
     r'(<i class="theme-switch [^>]*?) +title="[^"]*"': r'\1 aria-hidden="true"',
     r'<div (class="sidebar-primary-items__start)': r'<div role="navigation" aria-label="Book" \1',
+    r'<summary>(<span class="toctree-toggle")': r'<summary aria-label="Pages below">\1',
+    SCRIPT.pattern: "",  # the style sheet draws the same icons
 }
 
 
 def mend_theme(app: Sphinx, exception: Exception | None) -> None:
     """Repair in every page what the theme's own templates get wrong for readers of screens."""
-    for path in Path(app.outdir).glob("*.html") if exception is None else ():
+    for path in Path(app.outdir).rglob("*.html") if exception is None else ():
         text = path.read_text(encoding="utf-8")
         for fault, mended in THEME_FAULTS.items():
             text = re.sub(fault, mended, text)

@@ -42,6 +42,7 @@ def copy(quick_book: Path, tmp_path: Path) -> Path:
     folders = (
         "book",
         "data",
+        "findings",
         "results",
         "tests",
         "wlsc",

@@ -41,6 +41,8 @@ def build(folder: Path, url: str) -> str:
 @pytest.mark.parametrize("url", ["", "https://github.com/someone/something"])
 def test_buttons_lead_to_notebooks_that_a_release_publishes(tmp_path: Path, url: str):
     html = build(tmp_path, url)
+    repository, feedback, bibtex = f'href="{url}"', f'href="{url}/issues/new?title=page', f"url = {{{url}}}"
+    assert all(text in html for text in (repository, feedback, bibtex)) == bool(url)
     linked = set(re.findall(r'https://(?:mybinder\.org|colab\.research\.google\.com)/[^"]*', html))
     release = tmp_path / "build"
     for name in ("html", "claims", "reports", "notebooks"):

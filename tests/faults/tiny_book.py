@@ -57,7 +57,7 @@ def write_page(folder: Path, name: str, cells: tuple[str, ...], needs: str = "",
 def plant(folder: Path) -> Path:
     """Copy what a build needs into ``folder``, with pages "first", "second" (which needs it) and "alone"."""
     passing = shutil.ignore_patterns("*.pyc*", "*.tmp.*")  # may vanish while they are copied; compiled code is kept
-    for name in ("wlsc", "data", "book/_static", "book/_ext"):
+    for name in ("wlsc", "data", "findings", "book/_static", "book/_ext"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=passing)
     for name in ("Makefile", "Snakefile", "_config.yml", "constraints.txt", "pyproject.toml", "book/references.bib"):
         shutil.copy2(REPOSITORY / name, folder / name)

@@ -76,7 +76,10 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
 
 def make_explorers() -> Iterator[explorers.Explorer]:
     images, labels = load_digits()
-    yield explorers.draw_digit("digits", "quick", images[:60], LAM, images[100:105], labels[100:105], STILL)
+    known = (wlsc.infer_codes(images, images[:60], LAM), labels)
+    yield explorers.draw_digit(
+        "digits", "quick", images[:60], LAM, images[100:105], labels[100:105], STILL, known=known
+    )
     yield explorers.penalty_slider("plane", "quick", *make_toy(), STILL)
     yield explorers.patch_slider("patch", "quick", *make_patches(), STILL)
     points, rows, codes = make_map()
@@ -114,6 +117,7 @@ def make_units() -> dict[str, explorers.Units]:
     units = {}
     for model, n_units in MODELS.items():
         nx, ny = rng.uniform(0.06, 2.9, (2, n_units))
+        nx[5], ny[6] = 0.01, 4.0  # beyond the axes
         facts = {"r²": rng.uniform(size=n_units), "phase (degrees)": np.where(nx > 1, np.nan, 90 * ny / 3)}
         filters = rng.normal(size=(2, n_units, 64))
         pictures = {"atom": filters[0], "mapped field": filters[1]}
@@ -246,7 +250,7 @@ def test_a_digit_is_drawn_with_the_mouse(open_page, digits):
     draw_with_mouse(page, canvas, [(0.3, 0.2), (0.7, 0.2), (0.45, 0.8)])
     code = check_drawn_code(explorer, digits[0], LAM)
     weights = [float(text) for text in explorer.locator(".wlsc-weight").all_inner_texts()]
-    np.testing.assert_allclose(weights, np.sort(code[code > 0])[::-1][:12], atol=6e-4)
+    np.testing.assert_allclose(weights, np.sort(code[code > 0])[::-1][:8], atol=6e-4)
     explorer.get_by_role("button", name="Clear").click()
     assert np.all(array(explorer, "explorer.ink") == 0)
 
@@ -293,6 +297,75 @@ def test_an_example_and_another_penalty(open_page, digits):
     assert np.count_nonzero(check_drawn_code(explorer, images, 100.0)) == 1
     assert slider.get_attribute("aria-valuetext") == "100"
     assert many > few >= 1
+
+
+def test_a_drawing_is_named_by_the_classes_of_its_atoms(open_page, digits):
+    _, explorer = open_page("draw")
+    images, labels = digits
+    codes = wlsc.infer_codes(images, images[:60], LAM)
+    explorer.get_by_role("button", name=f"Load an example of {labels[102]}").first.click()
+    code = array(explorer, "explorer.code")
+    votes = np.zeros(10)
+    for atom in np.flatnonzero(code):
+        for digit in range(10):
+            votes[digit] += code[atom] * codes[labels == digit, atom].sum() / codes[:, atom].sum()
+    first = int(np.argmax(votes))
+    assert f"It looks like {first} ({100 * votes[first]:.0f} %)" in numbers(explorer)
+    assert explorer.locator(".wlsc-seen").inner_text() in numbers(explorer)
+    explorer.get_by_role("button", name="Clear").click()
+    assert "looks like" not in numbers(explorer)
+
+
+def test_a_pressed_button_says_so_until_something_else_is_drawn(open_page):
+    page, explorer = open_page("draw")
+    pressed = explorer.locator("[aria-pressed=true]")
+    assert pressed.count() == 0
+    examples = explorer.get_by_role("button", name="Load an example")
+    for chosen in (3, 1):
+        examples.nth(chosen).click()
+        assert pressed.count() == 1
+        assert examples.nth(chosen).get_attribute("aria-pressed") == "true"
+    colours = [examples.nth(i).evaluate("button => getComputedStyle(button).backgroundColor") for i in (0, 1)]
+    assert colours[0] != colours[1], "seen, too"
+    draw_with_mouse(page, explorer.get_by_role("application"), [(0.3, 0.2), (0.7, 0.8)])
+    assert pressed.count() == 0
+
+
+#: Controls that must stay where they are while one plays with them.
+STAYING = {"draw": "penalty λ", "patch": "penalty λ", "penalty": "penalty λ"}
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("kind", STAYING)
+def test_a_slider_stays_where_it_is(open_page, kind, width):
+    page, explorer = open_page(kind, width)
+    slider = explorer.get_by_label(STAYING[kind])
+    if kind == "draw":
+        explorer.get_by_role("button", name="Load an example").first.click()
+    slider.focus()
+    places = set()
+    for key in ("Home", *["ArrowRight"] * 7, "End"):
+        press(page, key)
+        array(explorer, "explorer.code")  # after the next picture
+        places.add((slider.bounding_box()["y"], page.evaluate("document.documentElement.scrollHeight")))
+    assert len(places) == 1
+
+
+def test_a_blank_canvas_is_seen_on_a_dark_page(open_page):
+    _, explorer = open_page("draw", scheme="dark")
+    drawn = explorer.get_by_role("application").evaluate("canvas => getComputedStyle(canvas).border")
+    assert drawn.startswith("1px solid")
+
+
+@pytest.mark.parametrize(
+    ("kind", "coloured"), [("map", ".wlsc-swatch"), ("phases", ".wlsc-swatch"), ("draw", ".wlsc-bar")]
+)
+def test_colours_that_mean_something_are_printed(open_page, kind, coloured):
+    _, explorer = open_page(kind)
+    if kind == "draw":
+        explorer.get_by_role("button", name="Load an example").first.click()
+    found = explorer.locator(coloured).first.evaluate("mark => getComputedStyle(mark).printColorAdjust")
+    assert found == "exact"
 
 
 def test_numbers_are_read_aloud_once_they_have_come_to_rest(open_page):
@@ -496,12 +569,24 @@ def test_the_electrode_shows_the_unit_under_the_mouse(open_page):
     page, explorer = open_page("electrode")
     units = make_units()["WLSC"]
     box = explorer.get_by_role("application").bounding_box()
-    share = [(48 + 342 * np.log(values / 0.05) / np.log(60)) / 400 for values in (units.nx, units.ny)]
+    inside = [np.clip(values, 0.05, 3) for values in (units.nx, units.ny)]
+    share = [(48 + 342 * np.log(values / 0.05) / np.log(60)) / 400 for values in inside]
     places = np.stack([share[0], 1 - share[1]], axis=1)
     crowding = np.sort(np.linalg.norm(places[:, None] - places, axis=2), axis=1)[:, 1]
     for unit in np.argsort(-crowding)[:5]:
         page.mouse.move(box["x"] + places[unit, 0] * box["width"], box["y"] + places[unit, 1] * box["height"])
         check_unit(explorer, "WLSC", int(unit))
+
+
+def test_units_beyond_the_axes_are_hollow_and_counted(open_page):
+    _, explorer = open_page("electrode")
+    hollow = explorer.locator("circle[fill='#fff']")
+    assert hollow.count() == 2
+    assert explorer.get_by_text("2 of 30 units lie beyond the axes").count() == 1
+    explorer.get_by_role("application").focus()
+    for _ in range(5):
+        explorer.page.keyboard.press("ArrowRight")
+    assert numbers(explorer).endswith("; beyond the axes.")
 
 
 def test_the_keyboard_steps_through_the_units_of_a_model(open_page):
@@ -533,18 +618,17 @@ def check_histogram(explorer: Locator, treatment: str) -> None:
         assert expected in numbers(explorer)
 
 
-def test_the_histogram_of_phases_follows_the_slider(open_page):
+def test_the_histogram_of_phases_follows_the_buttons(open_page):
     page, explorer = open_page("phases")
     first, second, third = make_phases()
     check_histogram(explorer, first)
-    slider = explorer.get_by_label("images")
-    slider.focus()
-    press(page, "ArrowRight")
+    explorer.get_by_role("button", name=second).focus()
+    press(page, "Enter")
     check_histogram(explorer, second)
-    assert slider.get_attribute("aria-valuetext") == second
-    box = slider.bounding_box()
-    page.mouse.click(box["x"] + box["width"] - 3, box["y"] + box["height"] / 2)
+    explorer.get_by_role("button", name=third).click()
     check_histogram(explorer, third)
+    pressed = explorer.get_by_role("group", name="images").locator("[aria-pressed=true]")
+    assert pressed.all_inner_texts() == [third]
 
 
 KINDS = ("draw", "penalty", "patch", "map", "electrode", "phases")

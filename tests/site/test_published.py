@@ -16,6 +16,7 @@ from playwright.sync_api import Browser
 
 from tests.conftest import NOTEBOOKS, PAGES, REPOSITORY
 from tests.site.conftest import visit
+from wlsc import __version__
 
 #: Most that a page may add to the theme and MathJax, in bytes that travel.
 LANDING_BYTES, PAGE_BYTES = 300_000, 1_500_000
@@ -102,6 +103,7 @@ def test_a_page_can_be_downloaded_as_text_and_cited(html: Path, name: str):
     assert f'href="_sources/{name}.md"' in text
     assert "Cite this page" in text
     assert f"@misc{{wlsc-{name}," in text
+    assert f"version = {{{__version__}}}," in text
     if name in NOTEBOOKS:
         assert f'href="_sources/{name}.ipynb"' in text
 

@@ -90,6 +90,7 @@ def draw_digit(
     labels: Sequence[int] | np.ndarray,
     still: Still,
     unit_norm: bool = True,
+    known: tuple[np.ndarray, Sequence[int] | np.ndarray] | None = None,
 ) -> Explorer:
     """Make the explorer in which one draws a digit and sees its exact code.
 
@@ -109,6 +110,10 @@ def draw_digit(
         The picture behind the explorer.
     unit_norm
         Whether the dictionary was learned from pictures of Euclidean length 1; drawings are then scaled alike.
+    known
+        Codes over the dictionary, shape (n_samples, n_atoms), and the class of each sample, shape (n_samples,): the
+        explorer then says which classes a drawing looks like. An atom passes its weight on to the classes of the
+        samples that use it, in proportion to their weights.
 
     Returns
     -------
@@ -136,7 +141,19 @@ def draw_digit(
         "lam": float(lam),
         "unit_norm": unit_norm,
     }
+    if known is not None:
+        data |= _class_shares(*known, n_atoms=len(atoms))
     return _explorer(name, profile, data, still)
+
+
+def _class_shares(codes: np.ndarray, labels: Sequence[int] | np.ndarray, n_atoms: int) -> dict[str, Any]:
+    """Share of each class in the use of each atom; all of them 0 for an atom that no sample uses."""
+    weights = _table("codes of known", codes, n_columns=n_atoms)
+    _check_rows("labels of known", labels, len(weights))
+    classes, indices = np.unique(labels, return_inverse=True)
+    use = weights.T @ np.eye(len(classes))[indices]
+    shares = use / np.maximum(use.sum(axis=1, keepdims=True), 1e-30)
+    return {"shares": _packed(shares, "float32"), "classes": [str(name) for name in classes]}
 
 
 def penalty_slider(

@@ -112,6 +112,24 @@
     return element("div", { class: `wlsc-panel ${width}`.trim() }, element("p", { class: "wlsc-heading" }, title), ...children);
   };
 
+  /**
+   * Buttons of which one is pressed, or none, under a name: `choices` are pairs of the text on a button and its label for
+   * those who listen; `onchoose` is told the place of the one that is pressed.
+   */
+  explorers.Choices = class {
+    constructor(title, choices, onchoose) {
+      this.buttons = choices.map(([text, label], index) =>
+        element("button", { type: "button", "aria-label": label, "aria-pressed": false, onclick: () => onchoose(index) }, text),
+      );
+      this.content = element("div", { class: "wlsc-buttons", role: "group", "aria-label": title }, title, ...this.buttons);
+    }
+
+    /** Show which button stands for what is seen; none for undefined. */
+    press(chosen) {
+      this.buttons.forEach((button, index) => button.setAttribute("aria-pressed", index === chosen));
+    }
+  };
+
   /** A list to choose from: pairs of value and text. */
   explorers.select = function (choices, onchange) {
     const options = choices.map(([value, text]) => element("option", { value }, text));
@@ -137,9 +155,10 @@
 
   /** Atoms with a picture, a bar as long as the weight, and the weight; the heaviest first. */
   explorers.AtomList = class {
-    constructor(nShown) {
+    /** List at most `nShown` atoms in a room for `nRows`, so that what stands below stays in its place. */
+    constructor(nShown, nRows = nShown) {
       this.nShown = nShown;
-      this.list = element("ol", { class: "wlsc-atoms" });
+      this.list = element("ol", { class: "wlsc-atoms", style: `--rows: ${nRows}` });
     }
 
     /** `atoms` are triples of number, weight and pixels (or null), drawn between `low` (black) and `high` (white). */

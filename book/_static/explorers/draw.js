@@ -6,10 +6,14 @@
   const EXPONENTS = [-3, 2];
 
   /* Active atoms that are listed; a small λ may use dozens. */
-  const N_SHOWN = 12;
+  const N_SHOWN = 8;
+
+  /* Classes that are named, and the least share of the weight for which one is. */
+  const N_NAMED = 3;
+  const LEAST = 0.05;
 
   explorers.draw = class {
-    constructor({ dictionary, examples, labels, lam, unit_norm: unitNorm }) {
+    constructor({ dictionary, examples, labels, lam, unit_norm: unitNorm, shares, classes }) {
       this.atoms = dictionary.flat();
       this.nAtoms = dictionary.nRows;
       this.rows = dictionary.rows();
@@ -18,13 +22,16 @@
       this.ink = new Float64Array(dictionary.nColumns);
       this.lam = lam;
       this.unitNorm = unitNorm;
+      this.examples = examples;
+      this.shares = shares?.rows();
+      this.classes = classes;
       this.pen = [this.side / 2, this.side / 2];
       this.isDown = false;
-      this.build(examples, labels);
+      this.build(labels);
       this.clear();
     }
 
-    build(examples, labels) {
+    build(labels) {
       const { element, labelled, panel, picture } = explorers;
       this.canvas = element("canvas", {
         class: "wlsc-picture",
@@ -42,17 +49,9 @@
       const range = { min: EXPONENTS[0], max: EXPONENTS[1], step: 0.05, value: Math.log10(this.lam) };
       [this.slider, this.output] = explorers.slider(range, (exponent) => this.setPenalty(10 ** exponent));
       this.setPenalty(this.lam);
-      const buttons = labels.map((label, index) =>
-        element(
-          "button",
-          {
-            type: "button",
-            "aria-label": `Load an example of ${label}`,
-            onclick: () => this.load(examples.row(index)),
-          },
-          String(label),
-        ),
-      );
+      const choices = labels.map((label) => [String(label), `Load an example of ${label}`]);
+      this.choices = new explorers.Choices("or load an example", choices, (index) => this.loadExample(index));
+      this.seen = element("p", { class: "wlsc-seen" });
       this.content = [
         element(
           "div",
@@ -64,14 +63,9 @@
             element("button", { type: "button", onclick: () => this.clear() }, "Clear"),
           ),
           panel("Reconstruction", "", this.reconstruction),
-          panel("Active atoms", "wlsc-wide", this.list.list),
+          panel("Active atoms", "wlsc-wide", ...(this.shares ? [this.seen] : []), this.list.list),
         ),
-        element(
-          "div",
-          { class: "wlsc-buttons", role: "group", "aria-label": "Example digits" },
-          "or load an example",
-          ...buttons,
-        ),
+        this.choices.content,
         labelled("penalty λ", this.slider, this.output),
         ...this.numbers.content,
       ];
@@ -87,8 +81,14 @@
       this.load(new Float64Array(this.ink.length));
     }
 
+    loadExample(index) {
+      this.load(this.examples.row(index));
+      this.choices.press(index);
+    }
+
     load(pixels) {
       this.ink.set(pixels);
+      this.choices.press();
       this.code = undefined; // another digit: what was active before is no better than any other start
       this.changed();
     }
@@ -138,6 +138,7 @@
 
     /** A dot with a soft edge, about as thick as the strokes of the digits. */
     blot([x, y]) {
+      this.choices.press();
       const core = 0.15 + this.side / 50;
       this.ink.forEach((value, pixel) => {
         const distance = Math.hypot((pixel % this.side) + 0.5 - x, Math.floor(pixel / this.side) + 0.5 - y);
@@ -176,9 +177,22 @@
       const brightest = this.unitNorm ? this.patch.reduce((high, value) => Math.max(high, value), 0) : 1;
       explorers.paint(this.reconstruction, explorers.reconstruct(this.patch, active), 0, brightest);
       this.list.show(active, this.white);
+      const seen = this.shares && !this.isBlank ? this.describeClasses(active) : "";
+      this.seen.textContent = seen;
       this.numbers.say(
-        this.isBlank ? "Nothing is drawn yet." : explorers.describe(this.patch, active, this.nAtoms),
+        this.isBlank ? "Nothing is drawn yet." : `${seen} ${explorers.describe(this.patch, active, this.nAtoms)}`.trim(),
       );
+    }
+
+    /** Whose atoms these are: each atom passes its weight on to the classes of the samples that use it. */
+    describeClasses(active) {
+      const votes = this.classes.map((name, index) => [
+        name,
+        active.reduce((total, [atom, weight]) => total + weight * this.shares[atom][index], 0),
+      ]);
+      const named = votes.sort((a, b) => b[1] - a[1]).filter(([, vote], rank) => rank === 0 || vote >= LEAST);
+      const told = named.slice(0, N_NAMED).map(([name, vote]) => `${name} (${(100 * vote).toFixed(0)} %)`);
+      return `It looks like ${told.join(", then ")}.`;
     }
   };
 })((window.wlscExplorers = window.wlscExplorers || {}));

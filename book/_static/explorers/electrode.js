@@ -38,6 +38,7 @@
         this.dots,
         this.marker,
       );
+      this.beyond = element("p", { class: "wlsc-beyond" });
       this.pictures = element("div", { class: "wlsc-pictures" });
       this.facts = element("dl");
       this.tuning = svg("svg", { class: "wlsc-plot", viewBox: "0 0 220 120", role: "img" });
@@ -49,7 +50,7 @@
         element(
           "div",
           { class: "wlsc-columns" },
-          element("div", { class: "wlsc-panel wlsc-plane" }, this.picture),
+          element("div", { class: "wlsc-panel wlsc-plane" }, this.picture, this.beyond),
           element(
             "div",
             { class: "wlsc-panel wlsc-wide" },
@@ -66,7 +67,16 @@
     choose(index) {
       this.model = this.models[index];
       this.places = this.model.plane.rows().map(([nx, ny]) => [across(nx), SIZE - across(ny)]);
-      const dots = this.places.map(([cx, cy]) => explorers.svg("circle", { cx, cy, r: 4 }));
+      this.isBeyond = this.model.plane.rows().map((place) => place.some((value) => value < RANGE[0] || value > RANGE[1]));
+      const hollow = { fill: "#fff", stroke: this.model.colour, "stroke-width": 1.5 };
+      const dots = this.places.map(([cx, cy], unit) =>
+        explorers.svg("circle", { cx, cy, r: 4, ...(this.isBeyond[unit] ? hollow : {}) }),
+      );
+      const nBeyond = this.isBeyond.filter(Boolean).length;
+      this.beyond.textContent = nBeyond
+        ? `${nBeyond} of ${dots.length} units lie beyond the axes and stand, hollow, at their edge. ` +
+          `Below ${RANGE[0]} cycles there is no bar inside the envelope.`
+        : "";
       this.dots.setAttribute("fill", this.model.colour);
       this.dots.replaceChildren(...dots);
       this.show(0);
@@ -110,7 +120,8 @@
       this.tuning.toggleAttribute("hidden", !this.model.rates);
       this.tuning.setAttribute("aria-label", "Response to gratings over their orientation, from 0 to 180 degrees");
       const told = facts.map(([name, value]) => `${name} ${digits(value)}`).join(", ");
-      this.numbers.say(`${this.model.name}, unit ${unit + 1} of ${this.places.length}: ${told}.`);
+      const where = this.isBeyond[unit] ? "; beyond the axes" : "";
+      this.numbers.say(`${this.model.name}, unit ${unit + 1} of ${this.places.length}: ${told}${where}.`);
     }
   };
 

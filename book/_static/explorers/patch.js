@@ -11,7 +11,8 @@
       this.trained = dictionaries.map((dictionary) => ({ rows: dictionary.rows(), flat: dictionary.flat() }));
       this.lams = lams;
       this.build();
-      this.patch = this.patches[0];
+      [this.patch] = this.patches;
+      this.choices.press(0);
       this.choose(Math.floor(lams.length / 3)); // some atoms share a patch
     }
 
@@ -29,13 +30,8 @@
       this.list = new explorers.AtomList(N_SHOWN);
       this.numbers = new explorers.Numbers();
       [this.slider, this.output] = explorers.slider({ max: this.lams.length - 1 }, (index) => this.choose(index));
-      const buttons = this.patches.map((patch, index) =>
-        element(
-          "button",
-          { type: "button", "aria-label": `Choose patch ${index + 1}`, onclick: () => this.take(patch) },
-          String(index + 1),
-        ),
-      );
+      const choices = this.patches.map((_, index) => [String(index + 1), `Choose patch ${index + 1}`]);
+      this.choices = new explorers.Choices("patch", choices, (index) => this.take(index));
       this.content = [
         element(
           "div",
@@ -49,7 +45,7 @@
           panel("Dictionary, atoms in use framed", "wlsc-plane", this.mosaic),
           panel("Heaviest atoms", "wlsc-wide", this.list.list),
         ),
-        element("div", { class: "wlsc-buttons", role: "group", "aria-label": "Patches" }, "patch", ...buttons),
+        this.choices.content,
         labelled("penalty λ, from hull to k-means", this.slider, this.output),
         ...this.numbers.content,
       ];
@@ -66,8 +62,9 @@
       this.show();
     }
 
-    take(patch) {
-      this.patch = patch;
+    take(index) {
+      this.patch = this.patches[index];
+      this.choices.press(index);
       this.show();
     }
 

@@ -6,6 +6,9 @@
   const SIZE = 400;
   const MARGIN = 16;
 
+  /* Atoms for which the list has room: three corners hold a point of the plane, and rounding may add one. */
+  const N_ROWS = 4;
+
   /* Share of the picture's side that an arrow key moves the point. */
   const STEP = 0.02;
 
@@ -63,7 +66,7 @@
         this.atoms,
         this.point,
       );
-      this.list = new explorers.AtomList(Infinity);
+      this.list = new explorers.AtomList(Infinity, N_ROWS);
       this.numbers = new explorers.Numbers();
       [this.slider, this.output] = explorers.slider({ max: this.lams.length - 1 }, (index) => this.choose(index));
       this.content = [

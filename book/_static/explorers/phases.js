@@ -17,7 +17,7 @@
     }
 
     build() {
-      const { element, labelled, svg } = explorers;
+      const { element, svg } = explorers;
       this.bars = svg("g");
       this.picture = svg(
         "svg",
@@ -27,10 +27,11 @@
       );
       this.legend = element("ul", { class: "wlsc-legend" });
       this.numbers = new explorers.Numbers();
-      [this.slider, this.output] = explorers.slider({ max: this.treatments.length - 1 }, (index) => this.choose(index));
+      const names = this.treatments.map(({ name }) => [name, name]);
+      this.choices = new explorers.Choices("images", names, (index) => this.choose(index));
       this.content = [
         element("div", { class: "wlsc-histogram" }, this.picture, this.legend),
-        labelled("images", this.slider, this.output),
+        this.choices.content,
         ...this.numbers.content,
       ];
     }
@@ -75,8 +76,7 @@
       const { element, svg } = explorers;
       const { name, models } = this.treatments[index];
       this.models = models;
-      this.slider.value = index;
-      explorers.tell(this.slider, this.output, name);
+      this.choices.press(index);
       this.picture.setAttribute("aria-label", `Histogram of spatial phase, ${name}`);
       const width = (across(1) - across(0)) / (models.length + 1);
       const bars = models.flatMap(({ colour, shares }, place) =>
