@@ -9,6 +9,7 @@ from wlsc.datasets.natural_images import (
     gaussian_match,
     load_images,
     load_patches,
+    read_images,
     whiten,
     whitening_matrix,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "load_images",
     "load_patches",
     "read_idx",
+    "read_images",
     "source_hashes",
     "whiten",
     "whitening_matrix",

@@ -32,7 +32,9 @@ REGISTRY = _IN_WHEEL if _IN_WHEEL.exists() else _PACKAGE.parent / "data" / "regi
 _Entry = TypeVar("_Entry")
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff")
-ARRAY_SUFFIXES = (".mat", ".npy")
+ARRAY_SUFFIXES = (".h5", ".hdf5", ".mat", ".npy")
+RAW_SUFFIXES = (".imc", ".iml")
+_FOLDER_SUFFIXES = IMAGE_SUFFIXES + ARRAY_SUFFIXES + RAW_SUFFIXES
 
 
 class DataError(RuntimeError):
@@ -171,32 +173,40 @@ def verify(name: str | None = None, registry: Path = REGISTRY) -> list[FileStatu
 
 
 def local_files(source: str | Path, registry: Path = REGISTRY) -> dict[str, Path]:
-    """Return the reader's own files behind ``source`` by name: the images of a folder, sorted, or one file.
+    """Return the reader's own files behind ``source`` by name: one file, or those of a folder that hold data, sorted.
 
     Raises
     ------
     ValueError
-        If there is no such path, or it is neither a folder with ``IMAGE_SUFFIXES`` nor a file with one of
-        these or of the ``ARRAY_SUFFIXES``.
+        If there is no such path, or it is a folder without files that can be read.
     """
     if not isinstance(source, (str, Path)):
         raise ValueError(f"source must be a name or a path, got {type(source).__name__}")
     path = Path(source).expanduser()
-    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES + ARRAY_SUFFIXES:
-        return {path.name: path}
     if path.is_file():
-        accepted = ", ".join(IMAGE_SUFFIXES + ARRAY_SUFFIXES)
-        raise ValueError(f"source must be a file of a kind that can be read ({accepted}), got {path}")
+        return {path.name: path}
     if not path.is_dir():
         known = load_registry(registry)
         raise ValueError(
             f"source must be one of {', '.join(known)}, or the path of a folder or file that exists, "
             f"got {str(source)!r}{suggestion(str(source), known)}"
         )
-    images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
-    if not images:
-        raise ValueError(f"source must hold images ({', '.join(IMAGE_SUFFIXES)}), got the folder {path}")
-    return {image.name: image for image in images}
+    found = {file.name: file for file in sorted(path.iterdir()) if _holds_data(file)}
+    if not found:
+        raise ValueError(f"source must hold images ({', '.join(_FOLDER_SUFFIXES)}), got the folder {path}")
+    return found
+
+
+def skipped_files(source: str | Path) -> list[str]:
+    """Name the files of a folder that `local_files` leaves out, sorted: hidden ones, resource forks, other kinds."""
+    path = Path(source).expanduser()
+    if not path.is_dir():
+        return []
+    return sorted(file.name for file in path.iterdir() if file.is_file() and not _holds_data(file))
+
+
+def _holds_data(file: Path) -> bool:
+    return file.is_file() and not file.name.startswith(".") and file.suffix.lower() in _FOLDER_SUFFIXES
 
 
 def split_source(source: str | Path, registry: Path = REGISTRY) -> list[str | Path]:
