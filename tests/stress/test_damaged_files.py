@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 
-@pytest.mark.parametrize("file", ["test_image_files.py"])
+@pytest.mark.parametrize("file", ["test_image_files.py", "test_digits.py", "test_matrices.py"])
 def test_a_thousand_of_every_kind(file):
     environment = {name: value for name, value in os.environ.items() if name != "WLSC_TALLY"}
     command = [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wlsc.datasets.digits import load_digits, read_idx
+from wlsc.datasets.digits import load_digits
+from wlsc.datasets.idx import read_idx
 from wlsc.datasets.natural_images import (
     effective_dimension,
     extract_patches,

@@ -65,7 +65,7 @@ def read_arrays(path: Path, variable: str | None, axis: int | None) -> tuple[lis
     ValueError
         If the file is broken, the array is not there or is no image, or it is not said which axis counts images.
     """
-    name, kind, stack = _find_array(path, variable)
+    name, kind, stack = find_array(path, variable)
     layout = _LAYOUTS.get(name, _Layout(kind))
     if stack.dtype.kind not in "fiub" or stack.ndim not in (2, 3) or stack.size == 0:
         raise ValueError(
@@ -86,7 +86,7 @@ def read_arrays(path: Path, variable: str | None, axis: int | None) -> tuple[lis
     return images, title, layout.encoding or ("whitened" if is_white(images) else "linear")
 
 
-def _find_array(path: Path, variable: str | None) -> tuple[str, str, np.ndarray]:
+def find_array(path: Path, variable: str | None) -> tuple[str, str, np.ndarray]:
     """Return the name of the array that is meant, the kind of file, and the values."""
     with path.open("rb") as stream:
         start = stream.read(520)

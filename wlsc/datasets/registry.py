@@ -14,6 +14,7 @@ Mirror and cache have the layout ``<data set>/<file>``, so a folder filled by ha
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 import warnings
 from collections.abc import Callable, Mapping
@@ -35,6 +36,7 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tif
 ARRAY_SUFFIXES = (".h5", ".hdf5", ".mat", ".npy")
 RAW_SUFFIXES = (".imc", ".iml")
 _FOLDER_SUFFIXES = IMAGE_SUFFIXES + ARRAY_SUFFIXES + RAW_SUFFIXES
+_IDX_NAME = re.compile(r".*(images|labels)[-_.]idx\d.*", re.IGNORECASE)
 
 
 class DataError(RuntimeError):
@@ -172,8 +174,10 @@ def verify(name: str | None = None, registry: Path = REGISTRY) -> list[FileStatu
     return _inspect(name, registry, lambda path, entry: _fault(path, entry, pooch.file_hash))
 
 
-def local_files(source: str | Path, registry: Path = REGISTRY) -> dict[str, Path]:
+def local_files(source: str | Path, registry: Path = REGISTRY, kind: str = "images") -> dict[str, Path]:
     """Return the reader's own files behind ``source`` by name: one file, or those of a folder that hold data, sorted.
+
+    Of a folder, ``kind`` "images" takes the files whose names promise images, and "any" idx files as well.
 
     Raises
     ------
@@ -191,7 +195,7 @@ def local_files(source: str | Path, registry: Path = REGISTRY) -> dict[str, Path
             f"source must be one of {', '.join(known)}, or the path of a folder or file that exists, "
             f"got {str(source)!r}{suggestion(str(source), known)}"
         )
-    found = {file.name: file for file in sorted(path.iterdir()) if _holds_data(file)}
+    found = {file.name: file for file in sorted(path.iterdir()) if _holds_data(file, kind)}
     if not found:
         raise ValueError(f"source must hold images ({', '.join(_FOLDER_SUFFIXES)}), got the folder {path}")
     return found
@@ -202,11 +206,12 @@ def skipped_files(source: str | Path) -> list[str]:
     path = Path(source).expanduser()
     if not path.is_dir():
         return []
-    return sorted(file.name for file in path.iterdir() if file.is_file() and not _holds_data(file))
+    return sorted(file.name for file in path.iterdir() if file.is_file() and not _holds_data(file, "images"))
 
 
-def _holds_data(file: Path) -> bool:
-    return file.is_file() and not file.name.startswith(".") and file.suffix.lower() in _FOLDER_SUFFIXES
+def _holds_data(file: Path, kind: str) -> bool:
+    named = file.suffix.lower() in _FOLDER_SUFFIXES or (kind == "any" and _IDX_NAME.fullmatch(file.name) is not None)
+    return named and file.is_file() and not file.name.startswith(".")
 
 
 def split_source(source: str | Path, registry: Path = REGISTRY) -> list[str | Path]:
@@ -231,7 +236,7 @@ def source_hashes(source: str | Path, registry: Path = REGISTRY) -> dict[str, st
     if len(parts := split_source(source, registry)) > 1:
         return {name: value for part in parts for name, value in source_hashes(part, registry).items()}
     if not isinstance(source, str) or source not in load_registry(registry):
-        return {name: _sha256(path) for name, path in local_files(source, registry).items()}
+        return {name: _sha256(path) for name, path in local_files(source, registry, "any").items()}
     data_set = describe(source, registry)
     return {
         name: entry.sha256 or _sha256(_obtain(data_set, entry, registry, Retry()))
