@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wlsc.datasets.digits import load_digits
 from wlsc.datasets.idx import read_idx
+from wlsc.datasets.matrices import load_matrix
 from wlsc.datasets.natural_images import (
     effective_dimension,
     extract_patches,
@@ -24,6 +25,7 @@ __all__ = [
     "gaussian_match",
     "load_digits",
     "load_images",
+    "load_matrix",
     "load_patches",
     "read_idx",
     "read_images",

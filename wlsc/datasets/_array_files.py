@@ -91,7 +91,7 @@ def find_array(path: Path, variable: str | None) -> tuple[str, str, np.ndarray]:
     with path.open("rb") as stream:
         start = stream.read(520)
     if start.startswith(b"\x93NUMPY"):
-        return "", ".npy", _read_npy(path)
+        return "", ".npy", np.asarray(map_npy(path))
     if is_hdf5(start):
         with open_hdf5(path) as datasets:
             name = _choose(path, {key: _written_shape(item) for key, item in datasets.items()}, variable)
@@ -126,9 +126,10 @@ def _choose(path: Path, shapes: dict[str, tuple[int, ...]], variable: str | None
     return variable
 
 
-def _read_npy(path: Path) -> np.ndarray:
+def map_npy(path: Path) -> np.memmap:
+    """Map a ``.npy`` file of numbers to memory; whatever is wrong with it is a `ValueError` that names it."""
     try:
-        return np.asarray(np.lib.format.open_memmap(path, mode="r"))  # refuses objects, and what the file cannot hold
+        return np.lib.format.open_memmap(path, mode="r")  # refuses objects, and what the file cannot hold
     except Exception as error:
         raise ValueError(f"{path} is not a .npy file of numbers ({type(error).__name__}: {error})") from None
 
