@@ -6,6 +6,7 @@ No decoder that starts other programs is tried.
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,10 +63,11 @@ def read_tiff(content: bytes, encoding: str | None) -> tuple[list[np.ndarray], s
     """
     import tifffile
 
-    with tifffile.TiffFile(io.BytesIO(content)) as file:
+    with _complaints() as complaints, tifffile.TiffFile(io.BytesIO(content)) as file:
         _refuse_dng(file)
-        plain = all(_is_plain(page) for page in file.pages)
-        pages = list(_tiff_planes(file)) if plain else list(_pillow_frames(content))
+        pages = list(_tiff_planes(file)) if all(_is_plain(page) for page in file.pages) else []
+    if complaints or not pages:  # where something was lost, Pillow reads it whole or not at all
+        pages = list(_pillow_frames(content))
     if not pages:
         raise ValueError("it holds no page")
     said = encoding or ("linear" if pages[0].dtype.kind == "f" else "srgb")
@@ -85,6 +87,22 @@ def _opened(content: bytes) -> Iterator[Any]:
                 yield stored
         except UnidentifiedImageError:  # whose own words name no file
             raise ValueError(f"UnidentifiedImageError: none of {', '.join(_DECODERS)}") from None
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """Gather what tifffile would only log: that a part of the file could not be read."""
+    gathered: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: gathered.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("tifffile")
+    propagated, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield gathered
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagated
 
 
 def _encoding_of_png(stored: Any) -> str:
