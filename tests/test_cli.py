@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from wlsc import cli
+from wlsc.experiments.runs import load_data, read_config
 
 CONFIGURATION = """
 seed = 0
@@ -268,3 +269,30 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(cli, "app", fail)
     with pytest.raises(KeyError, match="a fault"):
         cli.main()
+
+
+class TestInit:
+    @pytest.mark.parametrize("kind", ["matrix", "digits", "natural_images"])
+    def test_every_template_trains_as_it_is(self, call, tmp_path, monkeypatch, kind):
+        code, out, _ = call("init", kind)
+        assert code == 0 and out.count("#") > 10
+        folder = tmp_path / "mine"
+        written = call("init", kind, "-o", str(folder))[1].split()
+        assert (folder / f"{kind}.toml").read_text(encoding="utf-8") == out
+        assert sorted(Path(path).name for path in written) == sorted(path.name for path in folder.iterdir())
+        monkeypatch.chdir(folder)
+        code, out, err = call("train", f"{kind}.toml")
+        assert code == 0, err
+        assert Path(out.strip()).name.startswith(f"{kind}-")
+
+    def test_nothing_is_overwritten_and_other_kinds_are_refused(self, call, tmp_path):
+        assert call("init", "-o", str(tmp_path / "mine"))[0] == 0
+        code, _, err = call("init", "-o", str(tmp_path / "mine"))
+        assert code != 0 and "output must be a folder without files of that name, got" in err
+        code, _, err = call("init", "sounds")
+        assert code != 0 and "kind must be one of 'natural_images', 'digits', 'matrix', got 'sounds'" in err
+
+    def test_a_column_of_labels_is_no_feature(self, call, tmp_path, monkeypatch):
+        call("init", "-o", str(tmp_path / "mine"))
+        monkeypatch.chdir(tmp_path / "mine")
+        assert load_data(read_config(Path("matrix.toml")).data).shape == (90, 3)

@@ -32,7 +32,7 @@ from wlsc import experiments, plots
 from wlsc.companion.notebooks import is_notebook, list_pages, read_code, read_notebook
 from wlsc.companion.results import save_figure
 from wlsc.datasets import load_images
-from wlsc.datasets.digits import read_idx
+from wlsc.datasets.idx import read_idx
 from wlsc.datasets.physiology import load_phases
 from wlsc.experiments import Config, DataConfig, ModelConfig, TrainingConfig
 from wlsc.experiments.studies.receptive_fields import read_study

@@ -119,6 +119,33 @@ def train(
     typer.echo(run.path)
 
 
+@app.command()
+def init(
+    kind: Annotated[str, typer.Argument(help="Kind of data: matrix, digits or natural_images.")] = "matrix",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder to write it to, with its example data.")
+    ] = None,
+) -> None:
+    """Print a configuration with comments, to be edited and trained."""
+    from wlsc._validation import check_choice
+    from wlsc.datasets.registry import REGISTRY
+    from wlsc.experiments.kinds import DATA_KINDS
+
+    examples = REGISTRY.parent / "examples"
+    template = examples / f"{check_choice('kind', kind, tuple(DATA_KINDS))}.toml"
+    if output is None:
+        typer.echo(template.read_text(encoding="utf-8"), nl=False)
+        return
+    copied = [template, *(examples.glob("*.csv") if kind == "matrix" else [])]
+    places = [output / path.name for path in copied]
+    if existing := [str(place) for place in places if place.exists()]:
+        raise ValueError(f"output must be a folder without files of that name, got {', '.join(existing)}")
+    output.mkdir(parents=True, exist_ok=True)
+    for path, place in zip(copied, places, strict=True):
+        place.write_bytes(path.read_bytes())
+        typer.echo(place)
+
+
 def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 

@@ -209,6 +209,27 @@ def _tiles(filters: np.ndarray, patch_shape: tuple[int, int], n_columns: int) ->
 
 
 @_styled
+def atoms(model: Any, patch_shape: tuple[int, int] | None = None) -> Figure:
+    """Draw the atoms of a fitted estimator, or filters (n_filters, n_features), in one call.
+
+    They are small pictures of ``patch_shape``, which may be left out where the number of features is a square; other
+    atoms are the rows of one matrix, in colours that are symmetric about zero.
+    """
+    filters = np.asarray(getattr(model, "components_", model))
+    if patch_shape is None:
+        side = round(filters.shape[1] ** 0.5)
+        patch_shape = (side, side) if side**2 == filters.shape[1] and side > 1 else None
+    if patch_shape is not None:
+        return filter_grids({f"{len(filters)} atoms": filters}, patch_shape)
+    figure, (axis,) = _axes(1, width=4.6, height=3.2)
+    limit = max(float(np.abs(filters).max()), 1e-30)
+    image = axis.imshow(filters, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    axis.set(title=f"{len(filters)} atoms", xlabel="feature", ylabel="atom")
+    figure.colorbar(image, ax=axis, label="value")
+    return figure
+
+
+@_styled
 def pictures(panels: Mapping[str, np.ndarray], limits: tuple[float, float] | None = None) -> Figure:
     """Draw images (height, width) side by side, grey, with shared ``limits`` or each with its own."""
     figure, axes = _axes(len(panels), width=3.2 * len(panels), height=3.2)

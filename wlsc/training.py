@@ -241,7 +241,7 @@ def train(
     after_epoch
         Called after every epoch, to save checkpoints.
     show_progress
-        Show a bar with objective and rate.
+        Show a bar with epoch, objective and rate.
 
     Returns
     -------
@@ -262,14 +262,14 @@ def train(
     history = {name: list(values) for name, values in start.history.items()}
     visible = show_progress and process_rank()[0] == 0
     with _bar(n_epochs * len(patches), epoch * len(patches), visible) as advance:
-        while epoch < n_epochs and not _stands_still(history["objective"], tol):
+        while epoch < n_epochs and not stands_still(history["objective"], tol):
             sums = np.zeros(2)
             for index, batch in _batches(trainer.model, patches, batch_size, seed, epoch, shuffle):
                 result = trainer.step(batch, warm.get(index))
                 if epoch + 1 < n_epochs and isinstance(trainer, ClosedFormTrainer):
                     warm[index] = result.codes if result.codes.is_sparse else result.codes.to_sparse()
                 sums += result.objective, result.n_active
-                advance(result.n_samples, result.objective / result.n_samples)
+                advance(result.n_samples, result.objective / result.n_samples, f"epoch {epoch + 1}/{n_epochs}")
             epoch += 1
             for name, total in zip(("objective", "activity"), sums, strict=True):
                 history[name].append(float(total) / len(patches))
@@ -303,12 +303,13 @@ def _mixed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence((seed, epoch + 1)).generate_state(1)[0])
 
 
-def _stands_still(objective: list[float], tol: float) -> bool:
+def stands_still(objective: list[float], tol: float) -> bool:
+    """Whether the last epoch improved the objective by less than the fraction ``tol``; never for 0."""
     return tol > 0 and len(objective) > 1 and objective[-2] - objective[-1] < tol * abs(objective[-2])
 
 
 class _bar:
-    """A tqdm bar, or nothing."""
+    """A tqdm bar with epoch, objective and samples per second, or nothing."""
 
     def __init__(self, total: int, initial: int, visible: bool) -> None:
         self._bar: Any = None
@@ -317,11 +318,12 @@ class _bar:
 
             self._bar = tqdm(total=total, initial=initial, unit=" samples", unit_scale=True, desc="training")
 
-    def __enter__(self) -> Callable[[int, float], None]:
+    def __enter__(self) -> Callable[[int, float, str], None]:
         return self._advance
 
-    def _advance(self, n_samples: int, objective: float) -> None:
+    def _advance(self, n_samples: int, objective: float, epoch: str) -> None:
         if self._bar is not None:
+            self._bar.set_description(epoch, refresh=False)
             self._bar.set_postfix(objective=f"{objective:.4g}", refresh=False)
             self._bar.update(n_samples)
 

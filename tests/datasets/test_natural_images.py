@@ -10,8 +10,6 @@ import pytest
 import scipy.io
 import scipy.stats
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from wlsc.datasets import (
@@ -90,11 +88,11 @@ class TestArrays:
     def test_olshausens_layout(self, tmp_path):
         stack = noise(5, 7, 3).astype(np.float64) - 0.5
         scipy.io.savemat(tmp_path / "IMAGES.mat", {"IMAGES": stack})
-        np.save(tmp_path / "images.npy", stack)
+        np.save(tmp_path / "images.npy", np.moveaxis(stack, 2, 1))
         for images in (
             load_images(tmp_path / "IMAGES.mat"),
             load_images(tmp_path / "IMAGES.mat", variable="IMAGES"),
-            load_images(tmp_path / "images.npy"),
+            load_images(tmp_path / "images.npy", image_axis=1),
         ):
             assert all(image.dtype == np.float32 and image.flags.c_contiguous for image in images)
             np.testing.assert_array_equal(np.stack(images, axis=-1), stack.astype(np.float32))
@@ -109,7 +107,8 @@ class TestArrays:
         scipy.io.savemat(path, others, do_compression=compressed)
         expected = scipy.io.loadmat(path)[name]
         scale = np.iinfo(expected.dtype).max if expected.dtype.kind == "u" else 1
-        np.testing.assert_allclose(np.stack(load_images(path), axis=-1), expected / scale, rtol=1e-6)
+        images = load_images(path, image_axis=2)
+        np.testing.assert_allclose(np.stack(images, axis=-1), expected / scale, rtol=1e-6)
 
     def test_big_endian_mat_files(self, tmp_path):
         path, values = tmp_path / "big.mat", np.arange(6.0)
@@ -152,7 +151,7 @@ class TestArrays:
         with pytest.raises(ValueError, match="did you mean photographs"):
             load_images("photograph")
         (tmp_path / "data.csv").write_text("1,2")
-        with pytest.raises(ValueError, match="a kind that can be read"):
+        with pytest.raises(ValueError, match="of no known kind"):
             load_images(tmp_path / "data.csv")
 
 
@@ -222,7 +221,7 @@ class TestHostileFiles:
     def test_a_shape_that_the_values_do_not_fill_is_refused(self, tmp_path, dims):
         path = tmp_path / "shape.mat"
         path.write_bytes(mat_start() + mat_matrix(b"IMAGES", dims, np.arange(6.0)))
-        with pytest.raises(ValueError, match=r"shape\.mat is broken"):
+        with pytest.raises(ValueError, match=r"shape\.mat .* is broken"):
             load_images(path)
 
     def test_a_compressed_array_cannot_grow_beyond_its_shape(self, tmp_path):
@@ -231,17 +230,11 @@ class TestHostileFiles:
         packed = zlib.compress(mat_element(14, mat_description(6, (2, 3), b"IMAGES") + values))
         path.write_bytes(mat_start() + struct.pack("<II", 15, len(packed)) + packed)
         tracemalloc.start()
-        with pytest.raises(ValueError, match=r"bomb\.mat is broken at 'IMAGES' \(its values do not fill"):
+        with pytest.raises(ValueError, match=r"bomb\.mat .* broken at 'IMAGES': its values do not fill"):
             load_images(path)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 2**20
-
-    def test_matlab_73_is_explained(self, tmp_path):
-        path = tmp_path / "new.mat"
-        path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + struct.pack("<H", 0x200) + b"IM" + bytes(512))
-        with pytest.raises(ValueError, match="save it with -v7"):
-            load_images(path)
 
     def test_an_image_that_would_fill_the_memory_is_refused(self, tmp_path):
         path = tmp_path / "bomb.png"
@@ -255,58 +248,6 @@ class TestHostileFiles:
         path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n")
         with pytest.raises(ValueError, match="UnidentifiedImageError"):
             load_images(path)
-
-
-def valid_files(folder) -> dict[str, bytes]:
-    """One small valid file of every kind that is read."""
-    pixels = (noise(9, 11, 3) * 255).astype(np.uint8)
-    for suffix in (".bmp", ".jpg", ".png", ".ppm", ".tif"):
-        Image.fromarray(pixels).save(folder / f"valid{suffix}")
-    Image.fromarray(pixels).save(folder / "valid.tiff", compression="tiff_lzw")
-    for name, compressed in (("valid.mat", False), ("zipped.mat", True)):
-        scipy.io.savemat(folder / name, {"IMAGES": noise(4, 5, 2), "other": {"a": [1, 2]}}, do_compression=compressed)
-    np.save(folder / "valid.npy", noise(4, 5, 2))
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.*"))}
-
-
-@st.composite
-def damage(draw, content: bytes) -> bytes:
-    """Flip bits, overwrite, cut out or cut off."""
-    broken = bytearray(content)
-    for _ in range(draw(st.integers(1, 4))):
-        position = draw(st.integers(0, max(len(broken) - 1, 0)))
-        kind = draw(st.sampled_from(["flip", "overwrite", "remove", "cut"]))
-        if kind == "flip" and broken:
-            broken[position] ^= 1 << draw(st.integers(0, 7))
-        elif kind == "overwrite":
-            patch = draw(st.binary(min_size=1, max_size=8))
-            broken[position : position + len(patch)] = patch
-        elif kind == "remove":
-            del broken[position : position + draw(st.integers(1, 8))]
-        else:
-            del broken[position:]
-    return bytes(broken)
-
-
-class TestDamagedFiles:
-    @settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(data=st.data())
-    def test_give_images_or_one_sentence(self, tmp_path_factory, record_property, data):
-        record_property("inputs", 1)
-        folder = tmp_path_factory.getbasetemp() / "fuzz"
-        if not folder.exists():
-            folder.mkdir()
-            type(self).files = valid_files(folder)
-        name = data.draw(st.sampled_from(sorted(self.files)))
-        path = folder / name
-        path.write_bytes(data.draw(damage(self.files[name])))
-        variable = "IMAGES" if path.suffix == ".mat" else None
-        try:
-            images = load_images(path, variable)
-        except ValueError as error:
-            assert str(path) in str(error)
-        else:
-            assert all(image.ndim == 2 and np.isfinite(image).all() for image in images)
 
 
 def whiten_by_mirrored_fourier_transform(image: np.ndarray, cutoff: float) -> np.ndarray:

@@ -67,7 +67,8 @@ class TestTheProjectsRegistry:
 
     def test_every_set_has_a_card(self):
         cards = {path.stem for path in (REGISTRY.parent / "cards").glob("*.md")}
-        assert cards == set(load_registry())
+        brought = {"kyoto", "olshausen", "upenn", "van-hateren"}  # by the reader: the project never fetches them
+        assert cards == set(load_registry()) | brought
 
     @pytest.mark.parametrize("name", ["embedded", "embedded-digits"])
     def test_files_inside_packages_need_no_network(self, name, cache):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from wlsc.datasets.digits import load_digits, read_idx
+from wlsc.datasets.digits import load_digits
+from wlsc.datasets.idx import read_idx
+from wlsc.datasets.matrices import load_matrix
 from wlsc.datasets.natural_images import (
     effective_dimension,
     extract_patches,
     gaussian_match,
     load_images,
     load_patches,
+    read_images,
     whiten,
     whitening_matrix,
 )
@@ -22,8 +25,10 @@ __all__ = [
     "gaussian_match",
     "load_digits",
     "load_images",
+    "load_matrix",
     "load_patches",
     "read_idx",
+    "read_images",
     "source_hashes",
     "whiten",
     "whitening_matrix",

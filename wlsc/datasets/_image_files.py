@@ -1,82 +1,98 @@
-"""Readers of image files and arrays of images, which survive whatever a file holds.
+"""One reader for whatever image file a reader brings, which survives whatever the file holds.
 
-A broken file, or one that is something else, is a ``ValueError`` of one sentence that names it. Nothing is
-unpickled, and no decoder that starts other programs is tried.
+The kind is told from the content; the name decides only where there is no other sign (van Hateren's raw pixels). A
+broken file, or one that is something else, is a ``ValueError`` of one sentence that names it. Nothing is unpickled.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from wlsc.datasets._mat_files import read_mat
+from wlsc.datasets._array_files import read_arrays
+from wlsc.datasets._hdf5_files import is_hdf5
+from wlsc.datasets._pictures import is_tiff, read_picture, read_tiff
+from wlsc.datasets._van_hateren import N_BYTES, read_van_hateren
+from wlsc.datasets.registry import RAW_SUFFIXES
 
-_DECODERS = ("BMP", "JPEG", "PNG", "PPM", "TIFF")  # Pillow's others are not needed, and some run programs
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+_PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8", b"BM", *(b"P%d" % kind for kind in range(1, 7)))
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """Decode an image file to linear luminance in [0, 1], float32 of shape (height, width)."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+@dataclass(frozen=True)
+class ImageFile:
+    """What one file held, and what it was taken for.
 
+    Attributes
+    ----------
+    name
+        The file's name.
+    format
+        What it is, such as "PNG, 16-bit RGB".
+    encoding
+        "srgb": decoded to linear light; "linear": taken as it is; "whitened": taken as it is, and not light any more;
+        "cone responses": taken as it is, a saturating function of light.
+    images
+        float32, each (height, width).
+    """
+
+    name: str
+    format: str
+    encoding: str
+    images: list[np.ndarray]
+
+    def __str__(self) -> str:
+        count = "1 image" if len(self.images) == 1 else f"{len(self.images)} images"
+        return f"{self.name}: {count}, {self.format}, taken as {self.encoding}"
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """What the reader says of the files; see `wlsc.load_images`."""
+
+    variable: str | None = None
+    image_axis: int | None = None
+    encoding: str | None = None
+    factors: dict[int, float] | None = None
+
+
+def read_image_file(path: Path, options: ImageOptions) -> ImageFile:
+    """Read one file of images.
+
+    Raises
+    ------
+    ValueError
+        If the file is of no kind that can be read, or broken.
+    """
     try:
-        content = io.BytesIO(path.read_bytes())  # from a file, Pillow makes room for whatever length a part claims
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # a decoder that only warns has lost some data
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(content, formats=_DECODERS) as stored:
-                return _to_luminance(ImageOps.exif_transpose(stored))
-    except UnidentifiedImageError as error:  # whose own words name no file
-        kinds = ", ".join(_DECODERS)
-        raise ValueError(f"{path} is not an image that can be read ({type(error).__name__}: none of {kinds})") from None
+        with path.open("rb") as stream:
+            start = stream.read(520)
+    except OSError as error:
+        raise ValueError(f"{path} is not an image that can be read ({error})") from None
+    if path.suffix.lower() in RAW_SUFFIXES and path.stat().st_size == N_BYTES:  # pixels can begin like anything
+        images, kind, encoding = read_van_hateren(path, options.factors)
+    elif start.startswith(_PICTURE_STARTS) or is_tiff(start):
+        images, kind, encoding = _read_picture_file(path, is_tiff(start), options.encoding)
+    elif start.startswith(b"\x93NUMPY") or is_hdf5(start) or path.suffix.lower() in (".mat", ".npy"):
+        images, kind, encoding = read_arrays(path, options.variable, options.image_axis)
+    elif path.suffix.lower() in RAW_SUFFIXES:
+        images, kind, encoding = read_van_hateren(path, options.factors)
+    elif start[126:128] in (b"IM", b"MI"):
+        images, kind, encoding = read_arrays(path, options.variable, options.image_axis)
+    else:
+        raise ValueError(f"{path} is not an image that can be read (UnidentifiedImageError: of no known kind)")
+    return ImageFile(path.name, kind, options.encoding or encoding, images)
+
+
+def _read_picture_file(path: Path, tiff: bool, encoding: str | None) -> tuple[list[np.ndarray], str, str]:
+    content = path.read_bytes()  # from a file, Pillow makes room for whatever length a part claims
+    said = "linear" if encoding == "whitened" else encoding
+    try:
+        images, kind, said = (read_tiff if tiff else read_picture)(content, said)
     except Exception as error:
-        raise ValueError(f"{path} is not an image that can be read ({type(error).__name__}: {error})") from None
-
-
-def _to_luminance(picture: Any) -> np.ndarray:
-    """Turn a Pillow image into linear luminance, float32."""
-    if picture.mode == "F":
-        raise ValueError("floating-point pixels: supply them as .npy")
-    if picture.mode.startswith("I"):  # 16 bits of grey
-        pixels = np.asarray(picture.convert("I"))
-        if pixels.min() < 0 or pixels.max() > 65535:
-            raise ValueError("more than 16 bits per pixel")
-        return _srgb_to_linear(65536)[pixels]
-    if picture.mode in ("1", "L", "LA", "La"):
-        return _srgb_to_linear(256)[np.asarray(picture.convert("L"))]
-    linear = _srgb_to_linear(256)[np.asarray(picture.convert("RGB"))]
-    return np.minimum(linear @ _LUMINANCE, np.float32(1))  # rounding can give white 1 + 1e-7
-
-
-def _srgb_to_linear(n_levels: int) -> np.ndarray:
-    """Tabulate the inverse of the transfer function of IEC 61966-2-1 for every stored level, float32."""
-    encoded = np.arange(n_levels) / (n_levels - 1)
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    return linear.astype(np.float32)
-
-
-def read_arrays(path: Path, variable: str | None) -> list[np.ndarray]:
-    """Read a ``.npy`` or ``.mat`` file of shape (height, width[, n_images]) as float32 images."""
-    stack = read_mat(path, variable) if path.suffix.lower() == ".mat" else _read_npy(path)
-    if stack.dtype.kind not in "fiub" or stack.ndim not in (2, 3) or stack.size == 0:
-        raise ValueError(
-            f"{path} must hold real numbers of shape (height, width) or (height, width, n_images), "
-            f"got {stack.dtype} of shape {stack.shape}"
-        )
-    scale = np.iinfo(stack.dtype).max if stack.dtype.kind == "u" else 1
-    with np.errstate(all="ignore"):  # what float32 cannot hold becomes infinite and is refused
-        images = (stack.reshape(*stack.shape[:2], -1) / scale).astype(np.float32)
-    if not np.isfinite(images).all():
+        why = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} is not an image that can be read ({why})") from None
+    if not all(np.isfinite(image).all() for image in images):
         raise ValueError(f"{path} must hold finite numbers, got NaN or infinite values")
-    return [np.ascontiguousarray(image) for image in np.moveaxis(images, 2, 0)]
-
-
-def _read_npy(path: Path) -> np.ndarray:
-    try:
-        return np.asarray(np.lib.format.open_memmap(path, mode="r"))  # refuses objects, and what the file cannot hold
-    except Exception as error:
-        raise ValueError(f"{path} is not a .npy file of numbers ({type(error).__name__}: {error})") from None
+    return images, kind, said

@@ -1,18 +1,15 @@
-"""Handwritten digits: MNIST, and the small set inside scikit-learn's wheel."""
+"""Handwritten digits: MNIST, the small set inside scikit-learn's wheel, and any set of labelled images in idx files."""
 
 from __future__ import annotations
 
-import gzip
-import math
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from wlsc._lazy import same_random_numbers
 from wlsc._validation import check_choice, check_flag
+from wlsc.datasets.idx import find_pairs, read_idx, read_pair
 from wlsc.datasets.registry import fetch
 
 _MNIST_FILES = {"train": "train", "test": "t10k"}
@@ -20,51 +17,60 @@ _FIRST_EMBEDDED_TEST = 1415  # the file runs form by form, and a filled-in form 
 
 
 def load_digits(
-    source: str = "mnist",
+    source: str | Path | Sequence[str | Path] = "mnist",
     classes: Sequence[int] | None = None,
     split: str = "all",
     unit_norm: bool = False,
+    transposed: bool | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Load handwritten digits.
+    """Load handwritten digits, or any labelled images in MNIST's format.
 
     Parameters
     ----------
     source
         ``"mnist"`` (28×28 pixels, 60,000 + 10,000 digits) or ``"embedded"`` (8×8 pixels, 1,797 digits:
-        scikit-learn's, in the registry ``embedded-digits``).
+        scikit-learn's, in the registry ``embedded-digits``); or a folder with one set of idx files, named as MNIST's
+        are (Fashion-MNIST, KMNIST, QMNIST); or two idx files, of images and of labels.
     classes
-        Only these digits; all ten if None.
+        Only these labels; all if None.
     split
         ``"train"``, ``"test"`` or ``"all"``, which is the one after the other. MNIST comes with its split;
         of the embedded digits the last 382 are the test set: whole forms, which the first 1,415 do not hold.
     unit_norm
         Scale every image to Euclidean length 1.
+    transposed
+        Whether idx files hold the pixels column by column, as EMNIST's do; None tells those by their name.
 
     Returns
     -------
     images : ndarray, float32, (n_samples, n_pixels)
-        In [0, 1], ink bright, pixels row by row.
+        Pixels row by row, in [0, 1] with bright ink; of idx files that hold other types than unsigned bytes, as they
+        are stored.
     labels : ndarray, int64, (n_samples,)
-        0 … 9.
+        0 … 9; of other sets as they are stored. That they do not begin at 0 is logged as a warning.
 
     Raises
     ------
     ValueError
-        If an argument is not one of these.
+        If an argument is not one of these, or a file of the reader's is broken.
     DataError
-        If the files cannot be had.
+        If the files of a registered set cannot be had.
     """
-    check_choice("source", source, ("mnist", "embedded"))
     check_choice("split", split, ("train", "test", "all"))
     check_flag("unit_norm", unit_norm)
-    wanted = _check_classes(classes)
     splits = ("train", "test") if split == "all" else (split,)
-    read = _read_mnist if source == "mnist" else _read_embedded
-    parts = [read(part) for part in splits]
+    if source == "mnist":
+        parts = [_read_mnist(part) for part in splits]
+    elif source == "embedded":
+        parts = [_read_embedded(part) for part in splits]
+    else:
+        parts = [read_pair(*pair, transposed) for pair in find_pairs(_existing(source), split)]
+    if len({images.shape[1] for images, _ in parts}) > 1:
+        raise ValueError(f"source must hold images of one size, got {[images.shape for images, _ in parts]}")
     images = np.concatenate([part[0] for part in parts])
     labels = np.concatenate([part[1] for part in parts])
-    if wanted is not None:
-        chosen = np.isin(labels, wanted)
+    if classes is not None:
+        chosen = np.isin(labels, _check_classes(classes, np.unique(labels)))
         images, labels = images[chosen], labels[chosen]
     if unit_norm:
         lengths = np.linalg.norm(images, axis=1, keepdims=True)
@@ -72,61 +78,19 @@ def load_digits(
     return images, labels
 
 
-def read_idx(path: str | Path) -> np.ndarray:
-    """Read a file in MNIST's idx format, gzipped or not.
-
-    The format: two zero bytes, the type (8 for unsigned bytes, the only one read here), the number of
-    dimensions, each dimension as a big-endian 32-bit integer, then the values. Not a byte may be missing or
-    left over.
-
-    Returns
-    -------
-    ndarray, uint8
-        In the shape that the header gives.
-
-    Raises
-    ------
-    ValueError
-        If the file is missing or anything of this is not so.
-    """
-    path = Path(path)
-    try:
-        with path.open("rb") as probe:
-            opener = gzip.open if probe.read(2) == b"\x1f\x8b" else open
-        with opener(path, "rb") as stream:
-            start = stream.read(4)
-            if len(start) < 4 or start[:3] != b"\x00\x00\x08" or not 1 <= start[3] <= 4:
-                raise ValueError(f"a header of unsigned bytes was expected, it starts with {start.hex(' ')}")
-            header = stream.read(4 * start[3])
-            if len(header) < 4 * start[3]:
-                raise ValueError("its header is cut off")
-            shape = tuple(np.frombuffer(header, dtype=">u4").tolist())
-            n_values = math.prod(shape)
-            if n_values > 2**31:
-                raise ValueError(f"its header claims the impossible shape {shape}")
-            values = _read_at_most(stream, n_values + 1)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise ValueError(f"{path} is not an idx file that can be read ({error})") from None
-    if len(values) != n_values:
-        relation = "more" if len(values) > n_values else f"{len(values):,}"
-        raise ValueError(f"{path} must hold {n_values:,} values after its header, got {relation}")
-    return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+def _existing(source: str | Path | Sequence[str | Path]) -> str | Path | Sequence[str | Path]:
+    if isinstance(source, (str, Path)) and not Path(source).expanduser().is_dir():
+        raise ValueError(
+            f"source must be one of 'mnist', 'embedded', a folder that exists, or two files, got {str(source)!r}"
+        )
+    return source
 
 
-def _read_at_most(stream: IO[bytes] | gzip.GzipFile, n_bytes: int) -> bytes:
-    """Read piece by piece: a header that claims more than the file holds must take no memory."""
-    content = bytearray()
-    while piece := stream.read(min(n_bytes - len(content), 2**20)):
-        content += piece
-    return bytes(content)
-
-
-def _check_classes(classes: Sequence[int] | None) -> list[int] | None:
-    if classes is None:
-        return None
+def _check_classes(classes: Sequence[int], present: np.ndarray) -> list[int]:
     wanted = list(classes) if isinstance(classes, Iterable) else []
-    if not wanted or any(isinstance(digit, bool) or digit not in range(10) for digit in wanted):
-        raise ValueError(f"classes must be a list of digits from 0 to 9, got {classes!r}")
+    if not wanted or any(isinstance(label, bool) or label not in present for label in wanted):
+        known = f"{present.min()} to {present.max()}"
+        raise ValueError(f"classes must be a list of labels of the set, {known}, got {classes!r}")
     return wanted
 
 

@@ -7,79 +7,180 @@ that the statistics of natural scenes are about.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from wlsc._validation import Array, check_count, check_flag, check_positive, like, to_torch
-from wlsc.datasets._image_files import read_arrays, read_picture
+from wlsc._validation import Array, check_choice, check_count, check_flag, check_positive, like, to_torch
+from wlsc.datasets._image_files import ImageFile, ImageOptions, read_image_file
+from wlsc.datasets._van_hateren import read_factors
 from wlsc.datasets.registry import (
-    ARRAY_SUFFIXES,
     IMAGE_SUFFIXES,
     describe,
     fetch,
     load_registry,
     local_files,
+    skipped_files,
     split_source,
 )
 
 #: Largest filtered value, of images up to 1, below which nothing has passed: its square is still a normal number.
 _LEAST_PASSED = 1e-150
 
+_logger = logging.getLogger(__name__)
 
-def load_images(source: str | Path = "embedded", variable: str | None = None) -> list[np.ndarray]:
-    """Load images as linear luminance.
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images, and what each file was taken for.
+
+    Printed, it says a line for every file, and names those that were skipped.
+
+    Attributes
+    ----------
+    files
+        What every file held.
+    skipped
+        Names of the files of a folder that were not read: hidden ones, resource forks, other kinds.
+    """
+
+    files: list[ImageFile]
+    skipped: list[str]
+
+    @property
+    def images(self) -> list[np.ndarray]:
+        """All images, float32, each (height, width)."""
+        return [image for file in self.files for image in file.images]
+
+    @property
+    def whitened(self) -> bool:
+        """Whether the images come whitened already.
+
+        Raises
+        ------
+        ValueError
+            If some do and others do not.
+        """
+        found = {file.encoding == "whitened" for file in self.files}
+        if len(found) > 1:
+            raise ValueError(f"source must hold images that are all whitened or all not, got both:\n{self}")
+        return found == {True}
+
+    def __str__(self) -> str:
+        skipped = [f"skipped: {', '.join(self.skipped)}"] if self.skipped else []
+        return "\n".join([*map(str, self.files), *skipped])
+
+
+def read_images(
+    source: str | Path = "embedded",
+    variable: str | None = None,
+    *,
+    image_axis: int | None = None,
+    encoding: str | None = None,
+    calibration: str | Path | None = None,
+) -> ImageSet:
+    """Read images, and say what each file was taken for.
+
+    The kind of a file is told from its content. Read are pictures (PNG, JPEG, BMP, PGM and PPM with 8 or 16 bits, TIFF
+    with all its pages), arrays (``.npy``, MATLAB files of version 5 to 7.3, HDF5) and the raw pixels of van Hateren's
+    set (``.iml``, ``.imc``).
 
     Parameters
     ----------
     source
         A registered set (``"embedded"``, ``"photographs"``, ``"bsd68"``), several of them joined by ``+``
-        (``"photographs+bsd68"``), a folder of images (sorted by name) or one image (PNG, JPEG, TIFF, BMP, PGM,
-        PPM), or a ``.mat`` or ``.npy`` file with an array of shape ``(height, width)`` or
-        ``(height, width, n_images)``, the layout of Olshausen's ``IMAGES.mat``.
+        (``"photographs+bsd68"``), a folder (its files are read in the order of their names) or one file.
     variable
-        The array's name in a ``.mat`` file; may be left out where the file holds only one numeric array.
+        The array's name in MATLAB and HDF5 files; may be left out where a file holds only one numeric array, and for
+        the Kyoto set, of which the responses of the L cones are taken.
+    image_axis
+        Which axis of a three-dimensional array counts the images: 0, 1 or 2. It must be said unless the array is
+        ``IMAGES`` or ``IMAGESr``, whose last axis it is.
+    encoding
+        What pixels are, where the reader knows better: ``"srgb"`` or ``"linear"`` for pictures, ``"linear"`` or
+        ``"whitened"`` for arrays. None decides by the content, as below.
+    calibration
+        van Hateren's list of camera settings, whose last column is the factor from pixel value to cd/m².
 
     Returns
     -------
-    list of ndarray, float32, each (height, width)
-        Image files: in [0, 1]. Their 8 or 16 bits are taken as sRGB (colour profiles are not read), decoded
-        to linear light by IEC 61966-2-1 and reduced to luminance, 0.2126 R + 0.7152 G + 0.0722 B;
-        transparency is dropped and the camera's orientation tag obeyed. Arrays are taken as linear already:
-        unsigned integers are divided by the largest value of their type, floats are passed on as they are
-        (``IMAGES.mat`` is whitened and centred at 0).
+    ImageSet
+        Images as linear luminance. Pictures: in [0, 1]; integers are taken as sRGB (colour profiles are not read)
+        unless a PNG says that its gamma is 1, decoded to linear light by IEC 61966-2-1 and reduced to luminance,
+        0.2126 R + 0.7152 G + 0.0722 B; floating-point TIFF is linear already; transparency is dropped and the camera's
+        orientation tag obeyed. Arrays and raw pixels are linear already: unsigned integers are divided by the largest
+        value of their type, unless ``calibration`` is given, and floats are passed on. Arrays of both signs whose
+        pixels are hardly correlated over a distance of 4 are whitened, as Olshausen's ``IMAGES.mat`` is.
 
     Raises
     ------
     ValueError
-        If the source is unknown, a file is broken or of another kind, or the array is missing or no stack
-        of images.
+        If the source is unknown, a file is broken or of another kind, the array is missing or no stack of images, or
+        it is not said which axis counts images.
     DataError
         If a registered file cannot be had.
     """
     if variable is not None and not isinstance(variable, str):
         raise ValueError(f"variable must be the name of an array, got {variable!r}")
-    if variable is not None and not str(source).lower().endswith(".mat"):
-        raise ValueError(f"variable must be None unless source is a .mat file, got {variable!r} for {source}")
+    options = _image_options(variable, image_axis, encoding, calibration)
     if len(parts := split_source(source)) > 1:
-        return [image for part in parts for image in load_images(part)]
+        return ImageSet([file for part in parts for file in read_images(part, encoding=encoding).files], [])
     if isinstance(source, str) and source in load_registry():
         kind = describe(source).kind
         if kind != "images":
             raise ValueError(f"source must be a set of images, got {source!r}, which holds {kind}")
-        files = fetch(source)
+        paths = [path for path in fetch(source).values() if path.suffix.lower() in IMAGE_SUFFIXES]
+        skipped = []
     else:
-        files = local_files(source)
-    images: list[np.ndarray] = []
-    for path in files.values():
-        if path.suffix.lower() in ARRAY_SUFFIXES:
-            images += read_arrays(path, variable)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            images.append(read_picture(path))
-    return images
+        paths, skipped = list(local_files(source).values()), skipped_files(source)
+    if variable is not None and all(path.suffix.lower() in IMAGE_SUFFIXES for path in paths):
+        raise ValueError(f"variable must be None where source holds no arrays, got {variable!r} for {source}")
+    found = ImageSet([read_image_file(path, options) for path in paths], skipped)
+    _logger.info("%s", found)
+    return found
+
+
+def _image_options(
+    variable: str | None, image_axis: int | None, encoding: str | None, calibration: str | Path | None
+) -> ImageOptions:
+    if image_axis is not None and (isinstance(image_axis, bool) or image_axis not in (0, 1, 2)):
+        raise ValueError(f"image_axis must be 0, 1 or 2, got {image_axis!r}")
+    if encoding is not None:
+        check_choice("encoding", encoding, ("srgb", "linear", "whitened"))
+    factors = None if calibration is None else read_factors(calibration)
+    return ImageOptions(variable, image_axis, encoding, factors)
+
+
+def load_images(
+    source: str | Path = "embedded",
+    variable: str | None = None,
+    *,
+    image_axis: int | None = None,
+    encoding: str | None = None,
+    calibration: str | Path | None = None,
+) -> list[np.ndarray]:
+    """Load images as linear luminance: the images of `read_images`, which says more of them.
+
+    Parameters
+    ----------
+    source, variable, image_axis, encoding, calibration
+        As in `read_images`; what each file was taken for is logged as information.
+
+    Returns
+    -------
+    list of ndarray, float32, each (height, width)
+
+    Raises
+    ------
+    ValueError, DataError
+        As in `read_images`.
+    """
+    return read_images(source, variable, image_axis=image_axis, encoding=encoding, calibration=calibration).images
 
 
 def whiten(images: Sequence[np.ndarray], cutoff: float = 0.4) -> list[np.ndarray]:
@@ -204,12 +305,15 @@ def load_patches(
     n_patches: int,
     seed: int = 0,
     *,
-    whiten: bool = True,
+    whiten: bool | None = None,
     cutoff: float = 0.4,
     remove_mean: bool = False,
     min_variance: float = 0.0,
     normalise: str | None = None,
     variable: str | None = None,
+    image_axis: int | None = None,
+    encoding: str | None = None,
+    calibration: str | Path | None = None,
     resample_images: bool = False,
     gaussian: bool = False,
 ) -> np.ndarray:
@@ -217,10 +321,11 @@ def load_patches(
 
     Parameters
     ----------
-    source, variable
-        As in ``load_images``.
+    source, variable, image_axis, encoding, calibration
+        As in ``read_images``.
     whiten, cutoff
-        Whether to whiten, and f0 in cycles per pixel, which means nothing without whitening.
+        Whether to whiten, and f0 in cycles per pixel, which means nothing without whitening. None whitens all images but
+        those that come whitened already, as Olshausen's ``IMAGES.mat``.
     patch_size, n_patches, seed, remove_mean, min_variance, normalise
         As in ``extract_patches``.
     resample_images
@@ -241,10 +346,13 @@ def load_patches(
     """
     _check_patch_arguments(patch_size, n_patches, seed, remove_mean, min_variance, normalise)
     check_positive("cutoff", cutoff)
-    for name, flag in (("whiten", whiten), ("resample_images", resample_images), ("gaussian", gaussian)):
+    for name, flag in (("resample_images", resample_images), ("gaussian", gaussian)):
         check_flag(name, flag)
-    images = load_images(source, variable)
-    if whiten:
+    if whiten is not None:
+        check_flag("whiten", whiten)
+    found = read_images(source, variable, image_axis=image_axis, encoding=encoding, calibration=calibration)
+    images = found.images
+    if whiten or (whiten is None and not found.whitened):
         images = _whiten(images, cutoff)
     if resample_images:
         drawn = np.random.default_rng((seed, 1)).integers(len(images), size=len(images))  # (seed,) draws the patches

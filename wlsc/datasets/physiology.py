@@ -7,12 +7,15 @@ through the registry, and ``RINGACH_2002`` states what is known of them where th
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from wlsc.datasets._hdf5_files import is_hdf5
 from wlsc.datasets.registry import DataError, fetch
 
 
@@ -120,6 +123,48 @@ class PhaseTable:
     phase_deg: np.ndarray
 
 
+@dataclass(frozen=True)
+class CellTable:
+    """Properties of single cells that a reader supplies, one value a cell; a property that is not in the table is None.
+
+    Attributes
+    ----------
+    nx, ny
+        Envelope width × frequency across and along the bars.
+    phase_deg
+        Spatial phase in degrees.
+    circular_variance
+        Of the orientation tuning curve, 0 (one orientation) … 1 (untuned).
+    f1_f0
+        First harmonic over mean response to a drifting grating.
+    preferred_frequency
+        Preferred spatial frequency, in whatever unit the table has.
+    """
+
+    nx: np.ndarray | None = None
+    ny: np.ndarray | None = None
+    phase_deg: np.ndarray | None = None
+    circular_variance: np.ndarray | None = None
+    f1_f0: np.ndarray | None = None
+    preferred_frequency: np.ndarray | None = None
+
+    def known(self, *properties: str) -> list[np.ndarray]:
+        """Columns of several properties, of the cells in which all of them were measured.
+
+        Raises
+        ------
+        ValueError
+            If the table lacks one of them.
+        """
+        columns = [getattr(self, name, None) for name in properties]
+        if missing := [name for name, column in zip(properties, columns, strict=True) if column is None]:
+            raise ValueError(
+                f"cells must have the properties {', '.join(properties)}, got none of {', '.join(missing)}"
+            )
+        measured = np.all([np.isfinite(column) for column in columns], axis=0)
+        return [column[measured] for column in columns]
+
+
 def load_nx_ny_counts() -> BinnedCells:
     """Load simple cells of macaque V1 by nx and ny (5 × 5 bins, 79 cells).
 
@@ -206,6 +251,96 @@ def load_phases(path: str | Path) -> PhaseTable:
     return PhaseTable(*_read_columns(Path(path), ("nx", "ny", "phase_deg")))
 
 
+def load_cells(path: str | Path, columns: Mapping[str, str] | None = None) -> CellTable:
+    """Load properties of single cells that the reader supplies: a CSV table, or an NWB file.
+
+    Parameters
+    ----------
+    path
+        A CSV file with a header; or an NWB file (which needs the package ``pynwb``), of which the table of units, or
+        the first table of a processing module (such as a plane segmentation), that has such a column is read.
+    columns
+        Property of `CellTable` → what the file calls its column, where that is another name.
+
+    Returns
+    -------
+    CellTable
+        float64, one value a cell; NaN where a cell was not measured (an empty cell, or ``nan``).
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, has none of the columns, lacks one of ``columns``, holds no row, or a value is
+        neither a number nor missing; or if it is an NWB file and ``pynwb`` is not installed.
+    """
+    path = Path(path).expanduser()
+    properties = [field.name for field in fields(CellTable)]
+    renamed = dict(columns or {})
+    if unknown := [name for name in renamed if name not in properties]:
+        raise ValueError(f"columns must name properties among {', '.join(properties)}, got {', '.join(unknown)}")
+    wanted = {name: renamed.get(name, name) for name in properties}
+    table = _read_nwb(path, set(wanted.values())) if _is_hdf5_file(path) else _read_texts(path)
+    if missing := [column for column in renamed.values() if column not in table]:
+        raise ValueError(f"{path} must have the columns that columns names, got no {', '.join(missing)}")
+    found = {
+        name: np.array([_to_measurement(value, column, row, path) for row, value in enumerate(table[column], 1)])
+        for name, column in wanted.items()
+        if column in table
+    }
+    if not found:
+        raise ValueError(f"{path} must have one of the columns {', '.join(wanted.values())}, got {', '.join(table)}")
+    return CellTable(**found)
+
+
+def _is_hdf5_file(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return is_hdf5(stream.read(520))
+    except OSError as error:
+        raise ValueError(f"{path} is not a table of cells that can be read ({error})") from None
+
+
+def _read_texts(path: Path) -> dict[str, Sequence[Any]]:
+    """Columns of a CSV file, as text."""
+    header, rows = _read_rows(path)
+    _check_rows(path, rows)
+    return {column: [row[column] for row in rows] for column in header}
+
+
+def _read_nwb(path: Path, wanted: set[str]) -> dict[str, Sequence[Any]]:
+    """Columns of the first table of an NWB file that has any of those wanted."""
+    try:
+        from pynwb import NWBHDF5IO
+    except ImportError:
+        raise ValueError(f"{path} is an NWB file, which needs the package pynwb: pip install pynwb") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other versions of the format
+            with NWBHDF5IO(str(path), "r") as stream:
+                for table in _nwb_tables(stream.read()):
+                    names = [name for name in table.colnames if name in wanted]
+                    if names:
+                        return {name: np.asarray(table[name][:]).tolist() for name in names}
+    except Exception as error:  # of the format, of HDF5, or of what a damaged file makes of either
+        raise ValueError(f"{path} is not an NWB file that can be read ({type(error).__name__}: {error})") from None
+    raise ValueError(f"{path} must have a table with one of the columns {', '.join(sorted(wanted))}, got none")
+
+
+def _nwb_tables(file: Any) -> Iterator[Any]:
+    if file.units is not None:
+        yield file.units
+    yield from (item for item in file.objects.values() if hasattr(item, "colnames") and item is not file.units)
+
+
+def _to_measurement(value: Any, column: str, row: int, path: Path) -> float:
+    """A number, or NaN for what was not measured."""
+    if value is None or (isinstance(value, str) and value.strip().lower() in ("", "nan")):
+        return np.nan
+    if isinstance(value, float) and np.isnan(value):
+        return np.nan
+    return _to_number(value, column, row, path)
+
+
 def _read_counts(
     file: str, quantities: tuple[str, ...], bounds: Sequence[tuple[str, str]], citation: str
 ) -> BinnedCells:
@@ -224,6 +359,16 @@ def _read_counts(
 
 def _read_columns(path: Path, columns: Sequence[str]) -> list[np.ndarray]:
     """Read named columns of numbers from a CSV file."""
+    header, rows = _read_rows(path)
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise ValueError(f"{path} must have the columns {', '.join(columns)}, got no {', '.join(missing)}")
+    _check_rows(path, rows)
+    return [np.array([_to_number(row[column], column, n, path) for n, row in enumerate(rows, 1)]) for column in columns]
+
+
+def _read_rows(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
+    """Header and rows of a CSV file."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
@@ -231,18 +376,18 @@ def _read_columns(path: Path, columns: Sequence[str]) -> list[np.ndarray]:
             header = reader.fieldnames or []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a CSV file that can be read ({error})") from None
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise ValueError(f"{path} must have the columns {', '.join(columns)}, got no {', '.join(missing)}")
+    return header, rows
+
+
+def _check_rows(path: Path, rows: Sequence[Any]) -> None:
     if not rows:
         raise ValueError(f"{path} must have at least one row below its header, got none")
-    return [np.array([_to_number(row[column], column, n, path) for n, row in enumerate(rows, 1)]) for column in columns]
 
 
-def _to_number(text: str | None, column: str, row: int, path: Path) -> float:
+def _to_number(text: Any, column: str, row: int, path: Path) -> float:
     try:
-        value = float(text or "")
-    except ValueError:
+        value = float("" if text is None else text)
+    except (ValueError, TypeError):
         value = np.nan
     if not np.isfinite(value):
         raise ValueError(f"{path} must hold finite numbers, got {text!r} in row {row} of the column {column}")

@@ -14,6 +14,7 @@ Mirror and cache have the layout ``<data set>/<file>``, so a folder filled by ha
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 import warnings
 from collections.abc import Callable, Mapping
@@ -32,7 +33,10 @@ REGISTRY = _IN_WHEEL if _IN_WHEEL.exists() else _PACKAGE.parent / "data" / "regi
 _Entry = TypeVar("_Entry")
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff")
-ARRAY_SUFFIXES = (".mat", ".npy")
+ARRAY_SUFFIXES = (".h5", ".hdf5", ".mat", ".npy")
+RAW_SUFFIXES = (".imc", ".iml")
+_FOLDER_SUFFIXES = IMAGE_SUFFIXES + ARRAY_SUFFIXES + RAW_SUFFIXES
+_IDX_NAME = re.compile(r".*(images|labels)[-_.]idx\d.*", re.IGNORECASE)
 
 
 class DataError(RuntimeError):
@@ -170,33 +174,44 @@ def verify(name: str | None = None, registry: Path = REGISTRY) -> list[FileStatu
     return _inspect(name, registry, lambda path, entry: _fault(path, entry, pooch.file_hash))
 
 
-def local_files(source: str | Path, registry: Path = REGISTRY) -> dict[str, Path]:
-    """Return the reader's own files behind ``source`` by name: the images of a folder, sorted, or one file.
+def local_files(source: str | Path, registry: Path = REGISTRY, kind: str = "images") -> dict[str, Path]:
+    """Return the reader's own files behind ``source`` by name: one file, or those of a folder that hold data, sorted.
+
+    Of a folder, ``kind`` "images" takes the files whose names promise images, and "any" idx files as well.
 
     Raises
     ------
     ValueError
-        If there is no such path, or it is neither a folder with ``IMAGE_SUFFIXES`` nor a file with one of
-        these or of the ``ARRAY_SUFFIXES``.
+        If there is no such path, or it is a folder without files that can be read.
     """
     if not isinstance(source, (str, Path)):
         raise ValueError(f"source must be a name or a path, got {type(source).__name__}")
     path = Path(source).expanduser()
-    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES + ARRAY_SUFFIXES:
-        return {path.name: path}
     if path.is_file():
-        accepted = ", ".join(IMAGE_SUFFIXES + ARRAY_SUFFIXES)
-        raise ValueError(f"source must be a file of a kind that can be read ({accepted}), got {path}")
+        return {path.name: path}
     if not path.is_dir():
         known = load_registry(registry)
         raise ValueError(
             f"source must be one of {', '.join(known)}, or the path of a folder or file that exists, "
             f"got {str(source)!r}{suggestion(str(source), known)}"
         )
-    images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
-    if not images:
-        raise ValueError(f"source must hold images ({', '.join(IMAGE_SUFFIXES)}), got the folder {path}")
-    return {image.name: image for image in images}
+    found = {file.name: file for file in sorted(path.iterdir()) if _holds_data(file, kind)}
+    if not found:
+        raise ValueError(f"source must hold images ({', '.join(_FOLDER_SUFFIXES)}), got the folder {path}")
+    return found
+
+
+def skipped_files(source: str | Path) -> list[str]:
+    """Name the files of a folder that `local_files` leaves out, sorted: hidden ones, resource forks, other kinds."""
+    path = Path(source).expanduser()
+    if not path.is_dir():
+        return []
+    return sorted(file.name for file in path.iterdir() if file.is_file() and not _holds_data(file, "images"))
+
+
+def _holds_data(file: Path, kind: str) -> bool:
+    named = file.suffix.lower() in _FOLDER_SUFFIXES or (kind == "any" and _IDX_NAME.fullmatch(file.name) is not None)
+    return named and file.is_file() and not file.name.startswith(".")
 
 
 def split_source(source: str | Path, registry: Path = REGISTRY) -> list[str | Path]:
@@ -221,7 +236,7 @@ def source_hashes(source: str | Path, registry: Path = REGISTRY) -> dict[str, st
     if len(parts := split_source(source, registry)) > 1:
         return {name: value for part in parts for name, value in source_hashes(part, registry).items()}
     if not isinstance(source, str) or source not in load_registry(registry):
-        return {name: _sha256(path) for name, path in local_files(source, registry).items()}
+        return {name: _sha256(path) for name, path in local_files(source, registry, "any").items()}
     data_set = describe(source, registry)
     return {
         name: entry.sha256 or _sha256(_obtain(data_set, entry, registry, Retry()))

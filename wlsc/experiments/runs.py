@@ -65,9 +65,9 @@ class DataConfig:
     Attributes
     ----------
     kind
-        "natural_images" or "digits".
+        "natural_images", "digits" or "matrix".
     source
-        Source of that kind; see `wlsc.load_patches` and `wlsc.load_digits`.
+        Source of that kind; see `wlsc.load_patches`, `wlsc.load_digits` and `wlsc.datasets.load_matrix`.
     options
         Further arguments of the loader, a table in TOML.
     """
@@ -406,7 +406,7 @@ def _loaded(asked: str) -> np.ndarray:
     load = DATA_KINDS[data["kind"]].load()
     with _options_of("data.options", data["options"], load):
         loaded = load(data["source"], **data["options"])
-    return loaded[0] if data["kind"] == "digits" else loaded
+    return loaded[0] if isinstance(loaded, tuple) else loaded  # without labels
 
 
 def _build_model(config: Config, n_features: int, generator: torch.Generator) -> UnrolledAutoencoder | FilterBank:

@@ -1,8 +1,9 @@
 """Real numeric arrays of MATLAB 5 to 7 files.
 
 SciPy's reader can be brought down, the whole process with it, by a crafted file: by cells nested deeper
-than the stack, or by an impossible type code. This one reads the outermost level only, enters nothing but
-numeric arrays and checks every length that a file claims before it is used.
+than the stack or, also where one array alone is asked for, by an impossible type code. This one reads the
+outermost level only, enters nothing but numeric arrays and checks every length that a file claims before it
+is used.
 
 The format (MathWorks, *MAT-File Format*, R2024b, chapter 1): a header of 128 bytes, then elements of type,
 length and content. An array is an element that holds elements: flags, dimensions, name, values. Either may
@@ -14,7 +15,6 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -60,28 +60,32 @@ class _Array(NamedTuple):
     values_at: int
 
 
-def read_mat(path: Path, variable: str | None) -> np.ndarray:
-    """Return the array ``variable`` of a .mat file, or its only real numeric array.
+def list_mat5(content: bytes) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the real numeric arrays in a MATLAB 5 to 7 file, by name.
 
     Raises
     ------
     ValueError
-        If the file is broken or of another version, or the array is not there.
+        If the file is broken or of another version.
     """
     try:
-        arrays = _list_arrays(memoryview(path.read_bytes()))
-    except (OSError, ValueError, struct.error, zlib.error) as error:
-        raise ValueError(f"{path} is not a .mat file that can be read ({error})") from None
-    if variable is None and len(arrays) == 1:
-        (variable,) = arrays
-    if variable not in arrays:
-        wanted = f"the array {variable!r}" if variable else "one numeric array unless variable names one"
-        contents = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "none"
-        raise ValueError(f"{path} must hold {wanted}, got the numeric arrays: {contents}")
+        return {name: array.shape for name, array in _list_arrays(memoryview(content)).items()}
+    except (struct.error, zlib.error) as error:
+        raise ValueError(str(error)) from None
+
+
+def read_mat5(content: bytes, name: str) -> np.ndarray:
+    """Return one of the arrays that `list_mat5` names.
+
+    Raises
+    ------
+    ValueError
+        If the array is broken.
+    """
     try:
-        return _read_values(arrays[variable])
+        return _read_values(_list_arrays(memoryview(content))[name])
     except (ValueError, struct.error, zlib.error) as error:
-        raise ValueError(f"{path} is broken at {variable!r} ({error})") from None
+        raise ValueError(f"it is broken at {name!r}: {error}") from None
 
 
 def _list_arrays(content: memoryview) -> dict[str, _Array]:
@@ -106,8 +110,6 @@ def _byte_order(header: bytes) -> str:
     if order is None:
         raise ValueError("its header is not that of MATLAB 5 to 7")
     (version,) = struct.unpack_from(f"{order}H", header, 124)
-    if version == 0x0200:
-        raise ValueError("it is of MATLAB 7.3, which is HDF5: save it with -v7")
     if version != 0x0100:
         raise ValueError(f"its version is {version:#06x} instead of 0x0100")
     return order
