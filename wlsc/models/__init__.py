@@ -3,11 +3,20 @@
 from wlsc._lazy import lazy_names
 
 _PUBLIC = {
+    "ArchetypalAnalysis": "wlsc.models.archetypal_analysis",
+    "ArchetypalAutoencoder": "wlsc.models.archetypal",
+    "BatchTopKAutoencoder": "wlsc.models.batch_top_k",
     "HardThresholdAutoencoder": "wlsc.models.hard_threshold",
     "IndependentComponents": "wlsc.models.ica",
+    "JumpReLUAutoencoder": "wlsc.models.jump_relu",
+    "KMeansAutoencoder": "wlsc.models.k_means_autoencoder",
     "KMeansFilters": "wlsc.models.k_means",
     "LLDFilters": "wlsc.models.lld",
+    "MatryoshkaAutoencoder": "wlsc.models.matryoshka",
+    "PamAutoencoder": "wlsc.models.pam",
     "SparseCodingAutoencoder": "wlsc.models.sparse_coding",
+    "SpaDEAutoencoder": "wlsc.models.spade",
+    "TopKAutoencoder": "wlsc.models.top_k",
     "WLSCAutoencoder": "wlsc.models.wlsc",
 }
 
