@@ -1,4 +1,4 @@
-"""Training loops: closed-form dictionaries from exact codes, and gradients through layers or encoders of one pass.
+"""Training loops: closed-form dictionaries from exact codes, and gradients through layers or other encoders.
 
 All trainers have the same interface: `step` takes one batch, `finish_epoch` sees all of them once more, `state` and
 `load_state` hold all that the next step depends on, and `train` drives any of them over epochs.
@@ -20,7 +20,7 @@ from wlsc._sparse import sparse_if_few
 from wlsc._validation import check_count, check_positive
 from wlsc.dictionary import SufficientStatistics, dead_atoms, revive_atoms
 from wlsc.models._unrolled import UnrolledAutoencoder
-from wlsc.models.autoencoder import AmortisedAutoencoder
+from wlsc.models.autoencoder import GradientAutoencoder
 
 #: Samples per atom that the closed-form statistics remember at first.
 _SAMPLES_PER_ATOM = 20
@@ -53,7 +53,7 @@ class Trainer(Protocol):
     """One step of training on one batch, and the state between steps."""
 
     @property
-    def model(self) -> UnrolledAutoencoder | AmortisedAutoencoder:
+    def model(self) -> UnrolledAutoencoder | GradientAutoencoder:
         """The autoencoder that is trained."""
         ...
 
@@ -184,7 +184,7 @@ class UnrolledTrainer:
 
 
 class GradientTrainer:
-    """Adam on the training loss of an autoencoder whose encoder is one pass.
+    """Adam on the training loss of an autoencoder that learns by gradients.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ class GradientTrainer:
 
     def __init__(
         self,
-        model: AmortisedAutoencoder,
+        model: GradientAutoencoder,
         learning_rate: float | None = None,
         clip_norm: float | None = None,
         n_steps: int | None = None,
@@ -215,7 +215,7 @@ class GradientTrainer:
         self._optimizer = torch.optim.Adam(learned, lr=self._rate, betas=recipe.betas)
 
     def step(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> StepResult:
-        """Learn from one batch, shape (n_samples, n_features); one pass needs no ``initial_codes``."""
+        """Learn from one batch, shape (n_samples, n_features); nothing starts from ``initial_codes``."""
         if self._n_steps is not None:
             share = min(self._n_done / self._n_steps, 1.0)
             self._optimizer.param_groups[0]["lr"] = self._rate * 0.5 * (1 + math.cos(math.pi * share))

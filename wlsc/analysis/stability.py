@@ -1,4 +1,4 @@
-"""Do two dictionaries hold the same atoms? Agreement of trainings, at start and end, and of a dictionary with the truth.
+"""Do two dictionaries hold the same atoms? Agreement of trainings, at start and end, and with the truth.
 
 Atoms are matched one to one. What a number of agreement means depends on where the dictionaries started and on what
 all atoms share, so that it stands beside three others: that of the starts, that of atoms without their common part,
@@ -114,8 +114,8 @@ def match_atoms(
         Scale atoms to norm 1 and subtract, from each dictionary, their mean first. What all atoms share, such as the
         mean image, makes any two dictionaries look alike.
     dead_first, dead_second
-        Indices of atoms to leave out, array or sequence, because no sample uses them. By default none is, and an atom of zeros agrees
-        with nothing.
+        Indices of atoms to leave out, array or sequence, because no sample uses them. By default none is, and an atom
+        of zeros agrees with nothing.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""The contract of all autoencoders that are not unrolled: those with an encoder of one pass, and those that are fitted.
+"""The contract of the autoencoders that are not unrolled: those that learn by gradients, and those that are fitted.
 
 An autoencoder has a ``dictionary`` (n_atoms, n_features), encodes samples into codes (n_samples, n_atoms) and decodes
-them linearly. One that is *amortised* learns an encoder by gradients, with `wlsc.training.GradientTrainer`; one that is
-*fitted* has an exact code, or a greedy one, and an algorithm of its own for the dictionary.
+them linearly. `wlsc.training.GradientTrainer` trains those that learn by gradients, most of which have an encoder of
+one pass with weights of its own; those that are fitted have an algorithm of their own.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ class FittedAutoencoder(Autoencoder):
         """Learn from ``samples`` (n_samples, n_features); all randomness comes from ``generator``, on the CPU."""
 
 
-class AmortisedAutoencoder(Autoencoder):
-    """An autoencoder whose encoder is one pass with weights of its own, trained by gradients.
+class GradientAutoencoder(Autoencoder):
+    """An autoencoder that learns by gradients.
 
     Subclasses say what a step minimises (`training_loss`) and which constraints hold after it (`constrain`);
     `wlsc.training.GradientTrainer` does the rest.
@@ -139,7 +139,7 @@ class AmortisedAutoencoder(Autoencoder):
         """Do what is done once in an epoch, with all its ``batches`` at hand; by default nothing."""
 
 
-class LinearEncoderAutoencoder(AmortisedAutoencoder):
+class LinearEncoderAutoencoder(GradientAutoencoder):
     """An autoencoder whose codes come from the pre-activations E(y − b) + c, with atoms of norm 1.
 
     Parameters

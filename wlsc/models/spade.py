@@ -9,11 +9,11 @@ from torch.nn.functional import softplus
 
 from wlsc._validation import Array, check_count, check_penalty, check_positive
 from wlsc.inference.exact import infer_codes
-from wlsc.models.autoencoder import AmortisedAutoencoder, Recipe
+from wlsc.models.autoencoder import GradientAutoencoder, Recipe
 from wlsc.simplex import project_last
 
 
-class SpaDEAutoencoder(AmortisedAutoencoder):
+class SpaDEAutoencoder(GradientAutoencoder):
     """Minimise ‖y − Ax‖² + γ Σⱼ xⱼ‖y − aⱼ‖² with codes x = P(−λ‖y − eⱼ‖²) of prototypes e, P the simplex's projection.
 
     P is also called sparsemax; λ > 0 is learned [1]_. The loss is twice the objective of `wlsc.models.WLSCAutoencoder`
