@@ -15,18 +15,22 @@ from wlsc.models import (
     ArchetypalAnalysis,
     ArchetypalAutoencoder,
     BatchTopKAutoencoder,
+    CompleteDictionary,
+    GraphRegularizedNMF,
     JumpReLUAutoencoder,
     KMeansAutoencoder,
+    MaskedSparseCoding,
     MatryoshkaAutoencoder,
     PamAutoencoder,
     SpaDEAutoencoder,
     TopKAutoencoder,
 )
-from wlsc.models.autoencoder import AmortisedAutoencoder
+from wlsc.models.autoencoder import GradientAutoencoder
 from wlsc.training import GradientTrainer, train
 
 N_FEATURES, N_ATOMS, N_ACTIVE = 16, 20, 2
 N_LANDMARKS = 12
+N_PARTS = 8
 N_EPOCHS, BATCH_SIZE, LEARNING_RATE = 30, 100, 1e-2
 
 
@@ -50,13 +54,27 @@ def cluster_data():
     return Planted(*(array.astype(np.float32) for array in (samples, centres, codes)))
 
 
+@cache
+def signed_data():
+    return plant_sparse(2000, N_FEATURES, N_FEATURES, N_ACTIVE, noise=0.01, signed=True)
+
+
+@cache
+def positive_data():
+    rng = np.random.default_rng(0)
+    atoms = rng.random((N_PARTS, N_FEATURES)) * (rng.random((N_PARTS, N_FEATURES)) < 0.3) + 0.01
+    codes = plant_sparse(2000, N_PARTS, N_FEATURES, N_ACTIVE).codes
+    return Planted((codes @ atoms).astype(np.float32), atoms.astype(np.float32), codes)
+
+
 def anchors():
     return torch.from_numpy(sparse_data().samples[:200])
 
 
-#: Name → data, model, and the recovery that training has to exceed. Samples taken at random for atoms reach 0.64 … 0.70
-#: on sparse data and 0.40 … 0.62 on simplices (20 draws); trained models, from seeds 0 … 4, at least 0.84 on the former
-#: and, on the latter, 0.65 (SpaDE) and 0.81 (archetypal analysis with all samples as candidates).
+#: Name → data, model, and the recovery that training has to exceed. In 20 draws, random samples reach, as atoms, at most
+#: 0.70 on sparse data, 0.62 on simplices, 0.84 on positive and 0.77 on signed data. Trained from seeds 0 … 4, models
+#: reach at least 0.84 on sparse data, 0.65 (SpaDE) and 0.81 (archetypal analysis with all samples as candidates) on
+#: simplices, 0.99 on positive data, and 0.99 (complete) and 0.94 (masked) on signed ones.
 MODELS = {
     "top-k": (sparse_data, lambda g: TopKAutoencoder(N_FEATURES, N_ATOMS, N_ACTIVE, g), 0.8),
     "batch top-k": (sparse_data, lambda g: BatchTopKAutoencoder(N_FEATURES, N_ATOMS, N_ACTIVE, g), 0.8),
@@ -81,6 +99,13 @@ MODELS = {
         lambda g: ArchetypalAnalysis(N_FEATURES, N_LANDMARKS, n_sweeps=20, n_candidates=400),
         0.64,
     ),
+    "graph nmf": (
+        positive_data,
+        lambda g: GraphRegularizedNMF(N_FEATURES, N_PARTS, 0.01, graph_weight=1e-3, n_sweeps=100),
+        0.9,
+    ),
+    "complete": (signed_data, lambda g: CompleteDictionary(N_FEATURES), 0.9),
+    "masked": (signed_data, lambda g: MaskedSparseCoding(N_FEATURES, N_FEATURES, N_ACTIVE, g), 0.9),
 }
 
 
@@ -93,7 +118,7 @@ def make(name, seed=0):
 
 
 def learn(model, samples, seed=0, n_epochs=N_EPOCHS):
-    if not isinstance(model, AmortisedAutoencoder):
+    if not isinstance(model, GradientAutoencoder):
         model.fit(samples, seeded(seed))
         return model
     first = None
@@ -110,13 +135,17 @@ def learned(name):
     return learn(make(name), MODELS[name][0]().samples)
 
 
+def match_directions(dictionary, truth):
+    unit = [atoms / np.linalg.norm(atoms, axis=1, keepdims=True) for atoms in (dictionary, truth)]
+    overlap = np.abs(unit[0] @ unit[1].T)
+    return overlap[linear_sum_assignment(-overlap)].mean()
+
+
 def recovery(data, dictionary, truth):
     """Agreement of atoms that are matched one to one, at most 1: of directions where atoms are directions, of points
     otherwise, where 0 is that of their mean alone."""
-    if data is sparse_data:
-        unit = [atoms / np.linalg.norm(atoms, axis=1, keepdims=True) for atoms in (dictionary, truth)]
-        overlap = np.abs(unit[0] @ unit[1].T)
-        return overlap[linear_sum_assignment(-overlap)].mean()
+    if data not in (simplex_data, cluster_data):
+        return match_directions(dictionary, truth)
     squares = cdist(dictionary, truth) ** 2
     return 1 - squares[linear_sum_assignment(squares)].sum() / ((truth - truth.mean(0)) ** 2).sum()
 
@@ -141,7 +170,7 @@ def test_reconstruction_is_linear_in_codes_and_near(name):
     squares = ((samples.numpy() - expected) ** 2).sum()
     assert squares < 0.4 * ((samples - samples.mean(0)) ** 2).sum()  # the strict archetypes leave most, some 0.3
     if name != "spade":  # whose objective has another term
-        np.testing.assert_allclose(errors.sum(), squares, rtol=1e-4)
+        np.testing.assert_allclose(errors.sum(), squares, rtol=1e-4, atol=1e-6)  # some leave rounding alone
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -180,7 +209,7 @@ def test_weights_survive_a_round_trip(name, tmp_path):
 def test_bad_samples(name):
     samples = MODELS[name][0]().samples[:300].copy()
     model = make(name)
-    take = model.initialize if isinstance(model, AmortisedAutoencoder) else lambda given: model.fit(given, seeded(0))
+    take = model.initialize if isinstance(model, GradientAutoencoder) else lambda given: model.fit(given, seeded(0))
     for wrong in (samples[:, 1:], samples[:0]):
         with pytest.raises(ValueError, match=r"samples must have shape \(n_samples, 16\) with at least \d+ samples"):
             take(wrong)
@@ -189,7 +218,7 @@ def test_bad_samples(name):
         take(samples)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if isinstance(make(name), AmortisedAutoencoder)])
+@pytest.mark.parametrize("name", [name for name in MODELS if isinstance(make(name), GradientAutoencoder)])
 def test_training_that_is_interrupted_ends_where_it_would_have(name):
     samples = MODELS[name][0]().samples[:300]
     saved = {}
