@@ -53,7 +53,7 @@ test: .venv/test book lint
 # with it.
 stress: .venv/test
 	WLSC_TALLY=_build/tests/stress.json $(BIN)/pytest tests/stress tests/faults tests/datasets tests/book/test_execution.py \
-		tests/test_safety.py tests/test_distributed.py; \
+		tests/test_safety.py tests/experiments/test_distributed.py; \
 		ended=$$?; mkdir -p results/tests && cp _build/tests/*.json results/tests && exit $$ended
 
 # Is a finished `make full` what it was when it was accepted, and is its site whole?

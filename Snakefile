@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from wlsc._notebooks import (
+from wlsc.companion.notebooks import (
     find_configurations,
     find_needs,
     find_results,
@@ -28,9 +28,9 @@ from wlsc._notebooks import (
     read_code,
     read_notebook,
 )
-from wlsc._sources import source_closure
-from wlsc._study_kinds import study_module
-from wlsc._tables import suggestion
+from wlsc.experiments.sources import source_closure
+from wlsc.experiments.kinds import DATA_KINDS, MODEL_KINDS, study_module
+from wlsc._io.tables import suggestion
 
 shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')  # commands of this environment come first
 
@@ -59,7 +59,7 @@ FIRST = str(SETTINGS.get("seed", 0))
 SWEEPS = [
     path.stem
     for path in sorted(Path(f"book/studies/{PROFILE}").glob("*.toml"))
-    if study_module(path) == "wlsc.sweeps"
+    if study_module(path) == "wlsc.experiments.studies.sweeps"
 ]
 
 #: Memory (MB) and time (minutes) of a job, where a study does not say what its cells may take.
@@ -79,11 +79,19 @@ def sources(code):
     return [os.path.relpath(path) for path in source_closure(code)]
 
 
+def kind_sources(module, models, data):
+    """Files of a module and of what implements these kinds of models and of data.
+
+    A kind without a module is a baseline, which the module itself imports, or unknown, which the job refuses.
+    """
+    kinds = [MODEL_KINDS.get(kind) for kind in sorted(models)] + [DATA_KINDS.get(data)]
+    return sources("".join(f"import {name}\n" for name in (module, *(kind.module for kind in kinds if kind))))
+
+
 def training_sources(wildcards):
-    """Files that decide the numbers of a training; each kind of model and of data has its module."""
+    """Files that decide the numbers of a training."""
     configuration = tomllib.loads(Path(f"book/experiments/{PROFILE}/{wildcards.name}.toml").read_text())
-    modules = ("experiments", f"models.{configuration['model']['kind']}", f"datasets.{configuration['data']['kind']}")
-    return sources("".join(f"import wlsc.{module}\n" for module in modules))
+    return kind_sources("wlsc.experiments", [configuration["model"]["kind"]], configuration["data"]["kind"])
 
 
 def study_sources(wildcards):
@@ -91,9 +99,7 @@ def study_sources(wildcards):
     path = Path(f"book/studies/{PROFILE}/{wildcards.name}.toml")
     study = tomllib.loads(path.read_text())
     kinds = {given["kind"] for given in (study.get("models") or study["methods"]).values()}
-    known = [kind for kind in kinds if Path(f"wlsc/models/{kind}.py").exists()]
-    parts = (f"datasets.{study['data']['kind']}", *(f"models.{kind}" for kind in sorted(known)))
-    return sources("".join(f"import {name}\n" for name in (study_module(path), *(f"wlsc.{part}" for part in parts))))
+    return kind_sources(study_module(path), kinds, study["data"]["kind"])
 
 
 def study_records(name):
@@ -131,7 +137,7 @@ def kept_results(notebook):
 
 def notebook_sources(wildcards):
     """Files that decide what an executed notebook holds."""
-    return sources(read_code(NOTEBOOKS[wildcards.name]) + "\nimport wlsc._execution")
+    return sources(read_code(NOTEBOOKS[wildcards.name]) + "\nimport wlsc.companion.execution")
 
 
 # Two builds of one profile take turns. The system takes this lock back from a build that was killed, where Snakemake's

@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from wlsc._machine import processor_name
+from wlsc._io.machine import processor_name
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 

@@ -7,7 +7,7 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from wlsc._printed import MEASURED, measured_keys
+from wlsc.companion.printed import MEASURED, measured_keys
 
 #: All that may differ between two builds of one profile: in which files, and how it is found.
 FIELDS = {

@@ -11,7 +11,7 @@ from typing import NoReturn
 import pytest
 
 from tests.tally import NOT_TESTED, Tally, note_kinds
-from wlsc._notebooks import is_notebook, list_pages
+from wlsc.companion.notebooks import is_notebook, list_pages
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = list_pages(REPOSITORY / "book" / "_toc.yml")

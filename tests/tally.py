@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from wlsc._files import write_text
-from wlsc._machine import processor_name, source_commit
-from wlsc.trust import KINDS
+from wlsc._io.files import write_text
+from wlsc._io.machine import processor_name, source_commit
+from wlsc.companion.trials import KINDS
 
 #: Begins the reason of a test that was given up, where a machine lacks something.
 NOT_TESTED = "NOT TESTED: "

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 import wlsc
 from tests.conftest import NOTEBOOKS, REPOSITORY
-from wlsc._notebooks import read_code, read_notebook
+from wlsc.companion.notebooks import read_code, read_notebook
 
 PACKAGE = Path(wlsc.__file__).parent
 MODULES = {
@@ -35,6 +36,7 @@ def imported_names(code: str, module: str = "", is_package: bool = False) -> Ite
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
+@cache
 def imported_modules(module: str) -> set[str]:
     """Modules of wlsc that one of them imports itself."""
     path = MODULES[module]
@@ -64,11 +66,22 @@ def within(room: str) -> list[str]:
     return [name for name in MODULES if name == f"wlsc.{room}" or name.startswith(f"wlsc.{room}.")]
 
 
+#: Rooms that stand behind the model, and the hallway that leads to all of them.
+BEHIND = ("experiments", "companion", "_io", "cli")
+
+
+def model_rooms() -> list[str]:
+    """Name of every module and package at the top, those of `BEHIND` aside."""
+    return sorted({name.split(".")[1] for name in MODULES if name != "wlsc"} - set(BEHIND))
+
+
 RULES = [
     ("models", "datasets"),
     ("analysis", "models"),
     ("analysis", "datasets"),
     ("analysis", "training"),
+    *((room, behind) for room in model_rooms() for behind in ("experiments", "companion")),
+    ("experiments", "companion"),
 ]
 
 
@@ -78,6 +91,25 @@ def test_a_room_does_not_reach_another(room, forbidden):
     assert within(forbidden)
     for module in within(room):
         assert not reachable_modules(module) & set(within(forbidden)), module
+
+
+def test_only_the_command_line_imports_the_companion():
+    """The book and the Snakefile do too, and are no modules of the package."""
+    importing = {module for module in MODULES if imported_modules(module) & set(within("companion"))}
+    assert "wlsc.cli" in importing
+    assert importing - set(within("companion")) == {"wlsc.cli"}
+
+
+def test_files_tables_and_machine_import_nothing_of_the_package():
+    assert len(within("_io")) > 1
+    for module in within("_io"):
+        names = imported_names(MODULES[module].read_text(encoding="utf-8"), module)
+        assert not [name for name in names if name.split(".")[0] == "wlsc"], module
+
+
+def test_no_private_module_stands_at_the_top_but_what_the_model_needs():
+    private = {name.split(".")[1] for name in MODULES if name.startswith("wlsc._")}
+    assert private == {"_io", "_lazy", "_sparse", "_validation"}
 
 
 def test_nothing_imports_the_command_line():

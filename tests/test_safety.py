@@ -29,13 +29,13 @@ from PIL import Image
 from tests.conftest import NOTEBOOKS, REPOSITORY
 from tests.faults.tiny_book import make_book, plant, said, write_page
 from wlsc import experiments, plots
-from wlsc._notebooks import is_notebook, list_pages, read_code, read_notebook
+from wlsc.companion.notebooks import is_notebook, list_pages, read_code, read_notebook
+from wlsc.companion.results import save_figure
 from wlsc.datasets import load_images
 from wlsc.datasets.digits import read_idx
 from wlsc.datasets.physiology import load_phases
 from wlsc.experiments import Config, DataConfig, ModelConfig, TrainingConfig
-from wlsc.results import save_figure
-from wlsc.studies import read_study
+from wlsc.experiments.studies.receptive_fields import read_study
 
 #: Modules that unpickle, and those that put members of an archive on disk under the names it gives them.
 FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "tarfile", "zipfile"}
@@ -448,8 +448,8 @@ class TestPages:
         text += f"\n```{{figure}} figures/descent.svg\n{options}\nA {planted('caption')}.\n```\n"
         text += f"\n```{{saved-table}} kept\nA {planted('heading')}.\n```\n"
         cells = (
-            "from IPython.display import Markdown\nfrom myst_nb import glue\nfrom wlsc import explorers, plots\n"
-            "from wlsc.results import save_figure, save_table",
+            "from IPython.display import Markdown\nfrom myst_nb import glue\nfrom wlsc import plots\n"
+            "from wlsc.companion import explorers\nfrom wlsc.companion.results import save_figure, save_table",
             inspect.getsource(planted),  # so that the page shows a script only where a cell gives one
             "figure = plots.curves({planted('title'): {'WLSC': ([0, 1], [0, 1])}}, 'x', 'y')\n"
             "save_figure(figure, 'descent', profile, {'x': [0, 1]})",

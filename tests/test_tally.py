@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.test_cli import call
-from wlsc.trust import KINDS, list_trials
+from wlsc.companion.trials import KINDS, list_trials
 
 __all__ = ["call"]
 

@@ -22,8 +22,8 @@ _PUBLIC = {
 }
 
 _SUBMODULES = (
-    "analysis", "datasets", "dictionary", "experiments", "explorers", "inference", "models", "plots", "problem",
-    "results", "simplex", "training",
+    "analysis", "companion", "datasets", "dictionary", "experiments", "inference", "models", "plots", "problem",
+    "simplex", "training",
 )  # fmt: skip
 
 __all__ = ["__version__", *_PUBLIC]

@@ -38,7 +38,7 @@ def main() -> None:
 
 def _can_be_helped(error: Exception) -> bool:
     """Tell an error in what the user gave, or in the world, from a fault of the program, whose traceback is needed."""
-    from wlsc._execution import NotebookError
+    from wlsc.companion.execution import NotebookError
     from wlsc.datasets.registry import DataError
     from wlsc.experiments import TrainingInterrupted
     from wlsc.inference.exact import ConvergenceError
@@ -89,7 +89,7 @@ def train(
     record: Annotated[Path | None, typer.Option(help="JSON file to say in where the run lies.")] = None,
 ) -> None:
     """Train what a configuration says, or find the finished run; print its folder."""
-    from wlsc._files import write_text
+    from wlsc._io.files import write_text
     from wlsc.experiments import read_config
     from wlsc.experiments import run as run_experiment
 
@@ -112,7 +112,7 @@ StudyFile = Annotated[Path, typer.Argument(help="TOML file, such as book/studies
 def _study_module(file: Path) -> Any:
     from importlib import import_module
 
-    from wlsc._study_kinds import study_module
+    from wlsc.experiments.kinds import study_module
 
     return import_module(study_module(file))
 
@@ -135,7 +135,7 @@ def run_cells(
     """Match, train and measure cells of a study, or find what was measured."""
     from tqdm import tqdm
 
-    from wlsc._files import write_text
+    from wlsc._io.files import write_text
     from wlsc.experiments import surroundings
 
     found, module = {}, _study_module(file)
@@ -163,7 +163,7 @@ def show_status(
     seed: Annotated[int | None, typer.Option(help="Of the first training, instead of the study's.")] = None,
 ) -> None:
     """Say which cells of a study are finished, and why others are missing; the exit code is 1 if any is."""
-    from wlsc.records import cell_statuses
+    from wlsc.companion.records import cell_statuses
 
     described = dataclasses.replace(_study_module(file).read_study(file), **_given(seed=seed))
     cells = cell_statuses(described.name, [cell.name for cell in described.list_cells()], folder)
@@ -191,7 +191,7 @@ def list_runs() -> None:
 @runs.command("show")
 def show_run(name: Annotated[str, typer.Argument(help="A name that `wlsc runs list` prints.")]) -> None:
     """Print what a run was made from and how it went, as JSON."""
-    from wlsc._files import runs_folder
+    from wlsc._io.files import runs_folder
     from wlsc.experiments import load_run
 
     run = load_run(runs_folder() / name)
@@ -223,7 +223,7 @@ def execute(
     timeout: Annotated[int, typer.Option(help="Seconds that one cell may take.")] = 3600,
 ) -> None:
     """Run a text notebook with other parameters, without a screen; print the executed notebook's path."""
-    from wlsc._execution import execute_notebook
+    from wlsc.companion.execution import execute_notebook
 
     pairs = [text.partition("=") for text in parameter or []]
     for name, separator, _ in pairs:
@@ -239,7 +239,7 @@ def print_page(
     output: Annotated[Path, typer.Argument(help="PDF to write.")],
 ) -> None:
     """Print the book to a PDF, with Chromium."""
-    from wlsc._printing import print_book
+    from wlsc.companion.pdf import print_book
 
     print_book(page, output)
 
@@ -255,7 +255,7 @@ def release(
     """Gather what a release publishes: archive, PDF, results, checksums, manifest, and notebooks to run elsewhere."""
     import yaml
 
-    from wlsc._release import gather_release
+    from wlsc.companion.release import gather_release
 
     repository = yaml.safe_load(config.read_text(encoding="utf-8"))["repository"]["url"]
     for path in gather_release(folder, output, repository):
@@ -269,7 +269,7 @@ ReferenceFolder = Annotated[Path, typer.Option(help="Folder of references, and o
 @app.command()
 def times(folder: BuildFolder) -> None:
     """Say how long each training, study and notebook of a build took, with how much memory, and where to open it."""
-    from wlsc._jobs import describe_memory, read_jobs
+    from wlsc.companion.reports import describe_memory, read_jobs
 
     jobs = read_jobs(folder)
     for job in jobs:
@@ -285,8 +285,8 @@ def costs(
     record: Annotated[Path | None, typer.Option(help="JSON file to keep them in.")] = None,
 ) -> None:
     """Say what each chapter of a build took in device-hours, its trainings and studies included."""
-    from wlsc._files import write_text
-    from wlsc.records import load_costs
+    from wlsc._io.files import write_text
+    from wlsc.companion.records import load_costs
 
     found = load_costs(folder)
     for cost in found:
@@ -299,9 +299,9 @@ def costs(
 @app.command()
 def verify(folder: BuildFolder, references: ReferenceFolder = Path("results/reference")) -> None:
     """Compare a finished build with its reference; exit with 1 if a number is off, or memory too much or unknown."""
-    from wlsc._jobs import MOST_MEMORY, describe_memory, most_memory, read_jobs, read_report
-    from wlsc._printed import read_book
-    from wlsc._reference import compare, read_reference
+    from wlsc.companion.printed import read_book
+    from wlsc.companion.reference import compare, read_reference
+    from wlsc.companion.reports import MOST_MEMORY, describe_memory, most_memory, read_jobs, read_report
 
     report, jobs = read_report(folder), read_jobs(folder)
     profile = report["profile"]
@@ -325,9 +325,9 @@ def accept(
     references: ReferenceFolder = Path("results/reference"),
 ) -> None:
     """Make a finished build the reference of its profile; print what changes, from what to what, and why."""
-    from wlsc._jobs import read_report
-    from wlsc._printed import read_book
-    from wlsc._reference import list_changes, make_entries, read_reference, read_rules, write_reference
+    from wlsc.companion.printed import read_book
+    from wlsc.companion.reference import list_changes, make_entries, read_reference, read_rules, write_reference
+    from wlsc.companion.reports import read_report
 
     if not why.strip():
         raise ValueError("why must say in words why the numbers have changed, got nothing")
@@ -349,8 +349,8 @@ def report(
     from itertools import zip_longest
     from textwrap import wrap
 
-    from wlsc.results import load_result
-    from wlsc.trust import list_trials
+    from wlsc.companion.results import load_result
+    from wlsc.companion.trials import list_trials
 
     places = folders or [Path("_build/tests"), Path("results/tests")]
     runs = {suite: [run for place in places if (run := load_result(suite, place))] for suite in ("test", "stress")}

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import wlsc
-from wlsc._notebooks import list_pages
+from wlsc.companion.notebooks import list_pages
 
 #: A directive of a page that shows what its notebook has saved: figure and its label, or table; and the caption.
 _SAVED = re.compile(

@@ -22,7 +22,7 @@ from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 
 import wlsc
-from wlsc.records import Cost, load_costs
+from wlsc.companion.records import Cost, load_costs
 
 #: Before and after the theme and every other extension.
 FIRST, LAST = 100, 900

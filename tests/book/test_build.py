@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 from tests.conftest import NOTEBOOKS, REPOSITORY
-from wlsc._jobs import MOST_MEMORY, read_jobs
+from wlsc.companion.reports import MOST_MEMORY, read_jobs
 
 #: Folders of a build that rules write to and read from.
 BUILT = ("notebooks", "reports", "trained", "studied")

@@ -124,7 +124,7 @@ def test_what_a_cell_prints_in_pieces_is_one_output(tmp_path):
 
 
 def test_figures_and_claims_go_beside_the_notebook(tmp_path):
-    cell = "from wlsc.results import save_claims\nsave_claims('found', profile, {'answer': 42})"
+    cell = "from wlsc.companion.results import save_claims\nsave_claims('found', profile, {'answer': 42})"
     assert run_execute(write_notebook(tmp_path, cell)).returncode == 0
     assert json.loads((tmp_path / "out" / "claims" / "found.json").read_text()) == {"answer": 42}
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
-from wlsc._release import gather_release
+from wlsc.companion.release import gather_release
 
 PAGE = "---\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n\n# A page\n\n```{code-cell}\n1 + 1\n```\n"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import REPOSITORY
-from wlsc._jobs import MOST_MEMORY, most_memory, read_jobs
-from wlsc._printed import Printed, read_book
-from wlsc._reference import REASONS, Entries, compare, list_changes, make_entries, read_reference, read_rules
+from wlsc.companion.printed import Printed, read_book
+from wlsc.companion.reference import REASONS, Entries, compare, list_changes, make_entries, read_reference, read_rules
+from wlsc.companion.reports import MOST_MEMORY, most_memory, read_jobs
 
 REFERENCES = REPOSITORY / "results" / "reference"
 

@@ -10,7 +10,7 @@ from jupytext.config import load_jupytext_config
 
 from tests.book.test_execution import write_notebook
 from tests.conftest import NOTEBOOKS, PAGES, REPOSITORY
-from wlsc._notebooks import (
+from wlsc.companion.notebooks import (
     find_configurations,
     find_data,
     find_needs,

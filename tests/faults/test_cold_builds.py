@@ -22,7 +22,7 @@ TEXT = f"""
 CELL = """import time
 from IPython.display import Markdown
 from myst_nb import glue
-from wlsc.results import measured
+from wlsc.companion.results import measured
 glue("took", f"{time.time():.6f}", display=False)
 Markdown(f"| at | what |\\n|---|---|\\n| {measured(time.time_ns())} | a time |")"""
 

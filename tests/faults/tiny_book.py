@@ -33,7 +33,7 @@ tol = 0.0
 FIRST = (
     "from wlsc import plots\n"
     "from wlsc.experiments import load_config, run\n"
-    "from wlsc.results import save_claims, save_figure",
+    "from wlsc.companion.results import save_claims, save_figure",
     "history = run(load_config('tiny', profile)).history\n"
     "save_claims('first', profile, {'objective': history['objective'][-1]})\n"
     "figure = plots.curves({'': {'WLSC': (list(range(12)), history['objective'])}}, 'epoch', 'objective')\n"
@@ -41,7 +41,7 @@ FIRST = (
 )
 
 #: Reads what the first page found.
-SECOND = ("from wlsc.results import load_claims", "print(load_claims('first', profile)['objective'])")
+SECOND = ("from wlsc.companion.results import load_claims", "print(load_claims('first', profile)['objective'])")
 
 
 def write_page(folder: Path, name: str, cells: tuple[str, ...], needs: str = "", text: str = "") -> Path:

@@ -54,14 +54,14 @@ def _train(config: Config, runs: Path, die: str, write: int) -> None:
 
 def _note_trainings(runs: Path) -> None:
     """Add a line to a file whenever a run is trained, and not found."""
-    train = experiments._train
+    train = experiments.runs._train
 
     def noting(config: Config, address: dict, folder: Path, show_progress: bool) -> None:
         with (runs / "trainings").open("a") as file:
             file.write(f"{os.getpid()}\n")
         train(config, address, folder, show_progress)
 
-    experiments._train = noting
+    experiments.runs._train = noting
 
 
 def _kill_at(moment: str, write: int) -> None:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 import wlsc
 from tests.conftest import REPOSITORY
-from wlsc import explorers
+from wlsc.companion import explorers
 
 SCRIPTS = REPOSITORY / "book" / "_static" / "explorers"
 VECTORS = json.loads((REPOSITORY / "tests" / "js" / "simplex_vectors.json").read_text(encoding="utf-8"))

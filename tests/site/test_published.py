@@ -172,7 +172,7 @@ def test_the_book_is_printed_as_one_pdf_and_gathered_for_a_release(built_book: P
     for name in ("html", "claims", "reports", "notebooks"):
         shutil.copytree(built_book / name, tmp_path / profile / name)
     shutil.copyfile(built_book / "book.pdf", tmp_path / profile / "book.pdf")
-    from wlsc._release import gather_release
+    from wlsc.companion.release import gather_release
 
     gather_release(tmp_path / profile, tmp_path / "release", "https://example.org/book.git")
     checked = subprocess.run(
@@ -187,7 +187,7 @@ def test_the_book_is_printed_as_one_pdf_and_gathered_for_a_release(built_book: P
 
 
 def test_a_release_needs_a_whole_build(tmp_path: Path):
-    from wlsc._release import gather_release
+    from wlsc.companion.release import gather_release
 
     with pytest.raises(ValueError, match=r"folder must be a build with html/index\.html, got"):
         gather_release(tmp_path, tmp_path / "release", "")

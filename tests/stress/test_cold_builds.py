@@ -11,7 +11,7 @@ import pytest
 from tests.comparing import list_differences
 from tests.conftest import REPOSITORY
 from tests.faults.tiny_book import make_book, said
-from wlsc._jobs import MOST_MEMORY, most_memory, read_jobs
+from wlsc.companion.reports import MOST_MEMORY, most_memory, read_jobs
 
 
 def copy_sources(folder: Path) -> Path:

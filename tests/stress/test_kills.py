@@ -30,7 +30,7 @@ from tests.faults.training import (
     trainers,
     wait_for,
 )
-from wlsc._files import load_tensors
+from wlsc._io.files import load_tensors
 
 
 @pytest.fixture(scope="module", params=[CLOSED_FORM, UNROLLED], ids=["closed form", "unrolled"])

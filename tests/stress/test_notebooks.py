@@ -6,7 +6,7 @@ import pytest
 
 from tests.book.test_execution import read_outputs, run_execute, write_notebook
 from tests.faults.tiny_book import make_book, plant, said, write_page
-from wlsc._execution import MOST_PRINTED
+from wlsc.companion.execution import MOST_PRINTED
 
 MEGABYTES = "line = 'x' * 99 + '\\n'\nfor _ in range({n}):\n    print(line * 10_000, end=''{where})"
 

@@ -19,7 +19,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.faults.tiny_book import plant
 from tests.stress.slurm_node import slurm_node
-from wlsc._files import load_tensors, save_tensors
+from wlsc._io.files import load_tensors, save_tensors
 from wlsc.experiments import Run, load_run
 
 #: Models are called by what happens to their jobs; there are fewer digits than the last one wants atoms.

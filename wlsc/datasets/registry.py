@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from wlsc._tables import from_table, suggestion
+from wlsc._io.tables import from_table, suggestion
 from wlsc.datasets._download import DownloadError, Retry, download, looks_like_html
 
 _PACKAGE = Path(__file__).resolve().parent.parent

@@ -20,7 +20,7 @@
     }
   };
 
-  /** Arrays anywhere within what `wlsc.explorers` wrote, little-endian and deflated; the rest as it is. */
+  /** Arrays anywhere within what `wlsc.companion.explorers` wrote, little-endian and deflated; the rest as it is. */
   async function unpacked(value) {
     if (Array.isArray(value)) {
       return Promise.all(value.map(unpacked));

@@ -1,0 +1,1 @@
+"""Many trainings of one question, one module for each kind of study: receptive fields, clusters, sweeps."""
