@@ -1,13 +1,13 @@
-"""Training loops: closed-form dictionaries from exact codes, and the paper's back-propagation through the layers.
+"""Training loops: closed-form dictionaries from exact codes, and gradients through layers or other encoders.
 
-Both trainers have the same face: `step` takes one batch, `state` and `load_state` hold all that the next step
-depends on, and `train` drives either of them over epochs.
+All trainers have the same interface: `step` takes one batch, `finish_epoch` sees all of them once more, `state` and
+`load_state` hold all that the next step depends on, and `train` drives any of them over epochs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +20,7 @@ from wlsc._sparse import sparse_if_few
 from wlsc._validation import check_count, check_positive
 from wlsc.dictionary import SufficientStatistics, dead_atoms, revive_atoms
 from wlsc.models._unrolled import UnrolledAutoencoder
+from wlsc.models.autoencoder import GradientAutoencoder
 
 #: Samples per atom that the closed-form statistics remember at first.
 _SAMPLES_PER_ATOM = 20
@@ -51,10 +52,17 @@ class StepResult(NamedTuple):
 class Trainer(Protocol):
     """One step of training on one batch, and the state between steps."""
 
-    model: UnrolledAutoencoder
+    @property
+    def model(self) -> UnrolledAutoencoder | GradientAutoencoder:
+        """The autoencoder that is trained."""
+        ...
 
     def step(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> StepResult:
         """Learn from one batch."""
+        ...
+
+    def finish_epoch(self, batches: Iterable[torch.Tensor]) -> None:
+        """Do what is done once in an epoch; ``batches`` are those of the epoch, in their order."""
         ...
 
     def state(self) -> State:
@@ -115,6 +123,9 @@ class ClosedFormTrainer:
         objective, n_active = tallies.tolist()
         return StepResult(objective, n_active, n_samples, codes)
 
+    def finish_epoch(self, batches: Iterable[torch.Tensor]) -> None:
+        """Nothing: all is learned in steps."""
+
     def state(self) -> State:
         """Dictionary, statistics and the number of samples seen."""
         statistics = {f"statistics.{name}": value for name, value in self._statistics.tensors().items()}
@@ -159,24 +170,80 @@ class UnrolledTrainer:
         codes = codes.detach()
         return StepResult(float(loss.detach()) * len(codes), float((codes != 0).sum()), len(codes), codes)
 
+    def finish_epoch(self, batches: Iterable[torch.Tensor]) -> None:
+        """Nothing: all is learned in steps."""
+
     def state(self) -> State:
         """Dictionary and the optimiser's moments."""
-        moments = {
-            f"adam.{index}.{name}": value
-            for index, values in self._optimizer.state_dict()["state"].items()
-            for name, value in values.items()
-        }
-        return {**_weights(self.model), **moments}
+        return {**_weights(self.model), **_moments(self._optimizer)}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Continue from `state`."""
         self.model.load_state_dict({name: state[f"model.{name}"] for name in self.model.state_dict()})
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in state.items():
-            if key.startswith("adam."):
-                _, index, name = key.split(".")
-                moments.setdefault(int(index), {})[name] = value
-        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": moments})
+        _load_moments(self._optimizer, state)
+
+
+class GradientTrainer:
+    """Adam on the training loss of an autoencoder that learns by gradients.
+
+    Parameters
+    ----------
+    model
+        Autoencoder to train; call its `initialize` first. It has the recipe that holds where nothing else is said.
+    learning_rate
+        Of Adam; that of the model's recipe by default.
+    clip_norm
+        Largest norm of the gradient; that of the model's recipe by default.
+    n_steps
+        Number of steps after which the rate has fallen to 0 along half a cosine; it stays as it is by default.
+    """
+
+    def __init__(
+        self,
+        model: GradientAutoencoder,
+        learning_rate: float | None = None,
+        clip_norm: float | None = None,
+        n_steps: int | None = None,
+    ) -> None:
+        recipe = model.recipe
+        self.model = model
+        self._rate = recipe.learning_rate if learning_rate is None else check_positive("learning_rate", learning_rate)
+        self._clip_norm = recipe.clip_norm if clip_norm is None else check_positive("clip_norm", clip_norm)
+        self._n_steps = None if n_steps is None else check_count("n_steps", n_steps)
+        self._n_done = 0
+        learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._optimizer = torch.optim.Adam(learned, lr=self._rate, betas=recipe.betas)
+
+    def step(self, patches: torch.Tensor, initial_codes: torch.Tensor | None = None) -> StepResult:
+        """Learn from one batch, shape (n_samples, n_features); nothing starts from ``initial_codes``."""
+        if self._n_steps is not None:
+            share = min(self._n_done / self._n_steps, 1.0)
+            self._optimizer.param_groups[0]["lr"] = self._rate * 0.5 * (1 + math.cos(math.pi * share))
+        self._optimizer.zero_grad()
+        loss, codes = self.model.training_loss(patches)
+        loss.backward()
+        self.model.project_gradient()
+        if self._clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._optimizer.param_groups[0]["params"], self._clip_norm)
+        self._optimizer.step()
+        self.model.constrain()
+        self._n_done += 1
+        codes = codes.detach()
+        return StepResult(float(loss.detach()) * len(codes), float((codes != 0).sum()), len(codes), codes)
+
+    def finish_epoch(self, batches: Iterable[torch.Tensor]) -> None:
+        """Let the model do what it does once in an epoch."""
+        self.model.finish_epoch(batches)
+
+    def state(self) -> State:
+        """Weights and buffers, the optimiser's moments and the number of steps."""
+        return {**_weights(self.model), **_moments(self._optimizer), "n_done": torch.tensor(self._n_done)}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Continue from `state`."""
+        self.model.load_state_dict({name: state[f"model.{name}"] for name in self.model.state_dict()})
+        _load_moments(self._optimizer, state)
+        self._n_done = int(state["n_done"])
 
 
 @dataclass(frozen=True)
@@ -223,7 +290,7 @@ def train(
     Parameters
     ----------
     trainer
-        A `ClosedFormTrainer` or an `UnrolledTrainer`.
+        A `ClosedFormTrainer`, an `UnrolledTrainer` or a `GradientTrainer`.
     patches
         Shape (n_samples, n_features), of the model's dtype.
     n_epochs
@@ -261,15 +328,18 @@ def train(
     epoch, warm = start.epoch, dict(start.warm_codes)
     history = {name: list(values) for name, values in start.history.items()}
     visible = show_progress and process_rank()[0] == 0
+    template = trainer.model.dictionary.detach()  # of the dtype and on the device of batches
     with _bar(n_epochs * len(patches), epoch * len(patches), visible) as advance:
         while epoch < n_epochs and not stands_still(history["objective"], tol):
             sums = np.zeros(2)
-            for index, batch in _batches(trainer.model, patches, batch_size, seed, epoch, shuffle):
+            for index, batch in _batches(template, patches, batch_size, seed, epoch, shuffle):
                 result = trainer.step(batch, warm.get(index))
                 if epoch + 1 < n_epochs and isinstance(trainer, ClosedFormTrainer):
                     warm[index] = result.codes if result.codes.is_sparse else result.codes.to_sparse()
                 sums += result.objective, result.n_active
                 advance(result.n_samples, result.objective / result.n_samples, f"epoch {epoch + 1}/{n_epochs}")
+            again = _batches(template, patches, batch_size, seed, epoch, shuffle)
+            trainer.finish_epoch(batch for _, batch in again)
             epoch += 1
             for name, total in zip(("objective", "activity"), sums, strict=True):
                 history[name].append(float(total) / len(patches))
@@ -279,7 +349,7 @@ def train(
 
 
 def _batches(
-    model: UnrolledAutoencoder, patches: Any, batch_size: int, seed: int, epoch: int, shuffle: bool
+    template: torch.Tensor, patches: Any, batch_size: int, seed: int, epoch: int, shuffle: bool
 ) -> Iterator[tuple[int, torch.Tensor]]:
     n_samples = len(patches)
     n_batches = -(-n_samples // batch_size)
@@ -295,7 +365,7 @@ def _batches(
         first, last = index * batch_size, min((index + 1) * batch_size, n_samples)
         rows: Any = slice(first + rank, last, n_processes) if on_disk else order[first + rank : last : n_processes]
         batch = torch.as_tensor(np.array(patches[rows]) if isinstance(patches, np.ndarray) else patches[rows])
-        yield index, batch.to(model.dictionary)
+        yield index, batch.to(template)
 
 
 def _mixed(seed: int, epoch: int) -> int:
@@ -337,8 +407,25 @@ def _n_active(codes: torch.Tensor) -> torch.Tensor:
     return torch.tensor(count, dtype=torch.float64, device=codes.device)
 
 
-def _weights(model: UnrolledAutoencoder) -> State:
+def _weights(model: torch.nn.Module) -> State:
     return {f"model.{name}": value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> State:
+    return {
+        f"adam.{index}.{name}": value
+        for index, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, torch.Tensor]) -> None:
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in state.items():
+        if key.startswith("adam."):
+            _, index, name = key.split(".")
+            moments.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
 def process_rank() -> tuple[int, int]:

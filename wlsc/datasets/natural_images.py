@@ -324,8 +324,8 @@ def load_patches(
     source, variable, image_axis, encoding, calibration
         As in ``read_images``.
     whiten, cutoff
-        Whether to whiten, and f0 in cycles per pixel, which means nothing without whitening. None whitens all images but
-        those that come whitened already, as Olshausen's ``IMAGES.mat``.
+        Whether to whiten, and f0 in cycles per pixel, which means nothing without whitening. None whitens all images
+        but those that come whitened already, as Olshausen's ``IMAGES.mat``.
     patch_size, n_patches, seed, remove_mean, min_variance, normalise
         As in ``extract_patches``.
     resample_images

@@ -50,6 +50,7 @@ DATA_KINDS = {
 STUDY_KINDS = {
     "receptive_fields": "wlsc.experiments.studies.receptive_fields",
     "clusters": "wlsc.experiments.studies.clusters",
+    "neighbours": "wlsc.experiments.studies.neighbours",
     "trainings": "wlsc.experiments.studies.sweeps",
 }
 
