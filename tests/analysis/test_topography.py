@@ -159,6 +159,14 @@ def test_complex_morans_i_is_the_weighted_mean_of_its_parts():
     assert morans_i(values, weights, 2).statistic == pytest.approx(np.average(parts, weights=variances))
 
 
+def test_several_numbers_a_unit_count_by_their_variances():
+    values, weights = np.random.default_rng(0).normal(size=(30, 3)) * [1, 2, 3], random_graph(30)
+    parts = [morans_i(column, weights, 2).statistic for column in values.T]
+    assert morans_i(values, weights, 2).statistic == pytest.approx(np.average(parts, weights=values.var(axis=0)))
+    as_complex = morans_i(values[:, 0] + 1j * values[:, 1], weights, 50)
+    np.testing.assert_allclose(morans_i(values[:, :2], weights, 50).permuted, as_complex.permuted)
+
+
 def test_an_axis_is_the_same_after_half_a_turn():
     weights = ring_graph(40)
     angles = np.arange(40) * 9.0
@@ -183,7 +191,7 @@ def test_strata_take_what_goes_with_them_out():
     [
         ([1.0, np.nan, 2.0], np.ones((3, 3)), {}, "values must be finite, got 1 of 3 that are not: leave out units"),
         ([1.0, 1.0, 1.0], np.ones((3, 3)), {}, "values must differ between units, got 1.0 for all 3"),
-        ([1.0, 2.0], np.ones((2, 2)), {}, "values must be a number for each of at least 3 units"),
+        ([1.0, 2.0], np.ones((2, 2)), {}, "values must be numbers for each of at least 3 units"),
         ([1.0, 2.0, 3.0], np.ones((2, 2)), {}, "weights must have shape (3, 3) for 3 values, got (2, 2)"),
         ([1.0, 2.0, 3.0], np.eye(3), {}, "weights must be at least 0 and join some pair"),
         ([1.0, 2.0, 3.0], np.ones((3, 3)), {"strata": [1, 2]}, "strata must have shape (3,), got (2,)"),

@@ -6,8 +6,9 @@ decides much of what one sees; the layouts here are given similarities alone, ne
 
 Conventions
 -----------
-A property of n units is real or complex, shape (n,). An axis that is defined up to half a turn, such as orientation θ,
-is the complex number e^{2iθ} (`axial`), a position x + iy. Two units are as alike as Re(z_i z̄_j).
+A property of n units is real or complex, shape (n,), or several numbers a unit, shape (n, n_numbers). An axis that is
+defined up to half a turn, such as orientation θ, is the complex number e^{2iθ} (`axial`), a position x + iy, and a
+class a 1 among zeros. Two units are as alike as Re Σ z_i z̄_j, summed over their numbers.
 
 A sheet has (rows, columns) cells, of which each holds one unit or none; ``places`` are integers, shape (n, 2).
 
@@ -252,14 +253,14 @@ def morans_i(
 
         I = (n / S₀) · Σ_ij w_ij Re(z_i z̄_j) / Σ_i |z_i|² ,
 
-    for real values the usual one. For complex ones it is the mean of the I of real and imaginary parts, weighted by
+    for real values the usual one. For complex and for several ones it is the mean of the I of all parts, weighted by
     their variances, so that the mean over all permutations is −1/(n − 1) as well. A permutation moves the values of
     units, and with each unit all its pairs: pairs are not exchangeable.
 
     Parameters
     ----------
     values
-        Shape (n_units,), real or complex.
+        Shape (n_units,) or (n_units, n_numbers), real or complex.
     weights
         Of the pairs, at least 0, shape (n_units, n_units); the diagonal does not count.
     n_permutations
@@ -279,7 +280,7 @@ def morans_i(
     z = _check_values(values)
     graph = _check_weights(weights, len(z))
     check_count("n_permutations", n_permutations, minimum=2)
-    centred = z - z.mean()
+    centred = z - z.mean(axis=0)
     scale = len(z) / (graph.sum() * np.vdot(centred, centred).real)
     order = _check_strata(strata, len(z))
     (statistic,) = _forms(centred, [graph], np.arange(len(z))[None])[0]
@@ -315,7 +316,7 @@ def similarity_by_distance(
     z = _check_values(values)
     check_count("n_permutations", n_permutations, minimum=2)
     points = _check_places(places, len(z))
-    centred = z - z.mean()
+    centred = z - z.mean(axis=0)
     centred = centred / np.sqrt(np.vdot(centred, centred).real / len(z))
     distances = np.hypot(*np.moveaxis(points[:, None] - points, 2, 0))
     np.fill_diagonal(distances, np.inf)
@@ -332,7 +333,8 @@ def similarity_by_distance(
 
 def _forms(values: np.ndarray, matrices: Sequence[np.ndarray], orders: np.ndarray) -> np.ndarray:
     """Σ_ij w_ij Re(z_i z̄_j) of values in every order and for every matrix, shape (n_orders, n_matrices)."""
-    parts = [values.real, values.imag] if np.iscomplexobj(values) else [values]
+    table = values.reshape(len(values), -1)
+    parts = [*table.real.T, *table.imag.T] if np.iscomplexobj(table) else [*table.T]
     columns = np.concatenate([part[orders] for part in parts]).T  # (n_units, n_parts · n_orders)
     found = [np.einsum("ij,ij->j", columns, matrix @ columns) for matrix in matrices]
     return np.stack(found, axis=1).reshape(len(parts), len(orders), len(matrices)).sum(axis=0)
@@ -717,17 +719,18 @@ def _gaussian_sheet(shape: tuple[int, int], sigma: float, torus: bool) -> Sheet:
 
 def _check_values(values: Array) -> np.ndarray:
     array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
-    if array.dtype.kind not in "fiubc" or array.ndim != 1 or len(array) < 3:
+    if array.dtype.kind not in "fiubc" or array.ndim not in (1, 2) or len(array) < 3:
         raise ValueError(
-            f"values must be a number for each of at least 3 units, got {array.dtype} of shape {array.shape}"
+            f"values must be numbers for each of at least 3 units, got {array.dtype} of shape {array.shape}"
         )
     array = array.astype(complex if array.dtype.kind == "c" else float)
-    if not np.isfinite(array).all():
-        n_bad = int((~np.isfinite(array)).sum())
+    finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if not finite.all():
         raise ValueError(
-            f"values must be finite, got {n_bad} of {len(array)} that are not: leave out units without the property"
+            f"values must be finite, got {int((~finite).sum())} of {len(array)} that are not: "
+            "leave out units without the property"
         )
-    if np.ptp(array.real) == 0 and np.ptp(array.imag) == 0:
+    if (array == array[0]).all():
         raise ValueError(f"values must differ between units, got {array[0]} for all {len(array)}")
     return array
 

@@ -50,6 +50,7 @@ STUDY_KINDS = {
     "receptive_fields": "wlsc.experiments.studies.receptive_fields",
     "clusters": "wlsc.experiments.studies.clusters",
     "trainings": "wlsc.experiments.studies.sweeps",
+    "topography": "wlsc.experiments.studies.topography",
 }
 
 
