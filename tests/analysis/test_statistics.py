@@ -1,24 +1,34 @@
 from __future__ import annotations
 
+import json
 from itertools import chain, combinations, product
 
 import numpy as np
 import pytest
-from scipy.optimize import linprog
-from scipy.stats import binom, chisquare, ttest_1samp
+from scipy.optimize import brentq, linprog
+from scipy.stats import binom, t, ttest_1samp, ttest_rel
 
+from tests.analysis import coverage
 from wlsc.analysis.statistics import (
-    Bootstrap,
+    Comparison,
+    Estimate,
     Verdict,
+    beyond_floor,
     bin_units,
     binned_transport_distance,
     equivalence_verdict,
-    hierarchical_bootstrap,
     holm,
+    is_firm,
+    jackknife,
+    judge,
     median_resample_distance,
+    run_mean,
     sampling_floor,
     verdict,
+    weakest,
 )
+
+TOO_FEW = Verdict.TOO_FEW_RUNS
 
 
 def grand_mean(models, _cells):
@@ -29,148 +39,123 @@ def mean_difference(models, _cells):
     return np.mean([run.mean() for run in models["wlsc"]]) - np.mean([run.mean() for run in models["sparse coding"]])
 
 
-def assert_variance(resamples, expected):
-    # five standard errors of the variance of nearly normal values
-    assert abs(resamples.var() / expected - 1) < 5 * np.sqrt(2 / len(resamples))
+def pooled_ratio(models, _cells):
+    units = np.concatenate(models["wlsc"])
+    return units[:, 0].sum() / units[:, 1].sum()
 
 
-def test_two_level_bootstrap_has_the_mean_and_variance_of_the_closed_form():
-    rng = np.random.default_rng(0)
-    runs = rng.normal(size=(8, 1)) + 2 * rng.normal(size=(8, 12))
-    boot = hierarchical_bootstrap({"wlsc": list(runs)}, grand_mean, 4000, seed=1)
-    expected = (runs.mean(axis=1).var() + runs.var(axis=1).mean() / 12) / 8
-    assert boot.estimate == pytest.approx(runs.mean())
-    assert abs(boot.resamples.mean() - runs.mean()) < 4 * np.sqrt(expected / 4000)
-    assert_variance(boot.resamples, expected)
+@pytest.mark.parametrize("n_runs", [3, 5, 10])
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
+def test_mean_over_runs_is_student_s(n_runs, level):
+    values = np.random.default_rng(n_runs).normal(0.4, 1, n_runs)
+    found, exact = run_mean(values), ttest_1samp(values, 0.1)
+    assert found.estimate == pytest.approx(values.mean())
+    assert found.standard_error == pytest.approx(values.std(ddof=1) / np.sqrt(n_runs))
+    assert found.interval(level) == pytest.approx(tuple(exact.confidence_interval(level)))
+    assert found.p_value(0.1) == pytest.approx(exact.pvalue)
 
 
-def test_expected_variance_is_that_of_the_docstring():
-    n_runs, n_units, between, within = 5, 4, 1.0, 6.0
-    rng = np.random.default_rng(1)
-    ratios = []
-    true = (between + within / n_units) / n_runs
-    for seed in range(300):
-        runs = np.sqrt(between) * rng.normal(size=(n_runs, 1)) + np.sqrt(within) * rng.normal(size=(n_runs, n_units))
-        ratios.append(
-            hierarchical_bootstrap({"wlsc": list(runs)}, grand_mean, 60, seed=seed).resamples.var(ddof=1) / true
-        )
-    of_units = within / n_units / (between + within / n_units)
-    expected = 1 - 1 / n_runs + of_units * (1 - 1 / n_units)
-    assert abs(np.mean(ratios) - expected) < 4 * np.std(ratios) / np.sqrt(len(ratios))
+def test_paired_differences_are_those_of_the_paired_t_test():
+    a, b = np.random.default_rng(1).normal(size=(2, 6))
+    found, exact = run_mean(a - b), ttest_rel(a, b)
+    assert found.interval() == pytest.approx(tuple(exact.confidence_interval()))
+    assert found.p_value() == pytest.approx(exact.pvalue)
 
 
-def test_drawing_runs_alone_gives_every_draw_the_same_chance():
-    runs = [np.array([1.0]), np.array([10.0]), np.array([100.0])]
-    boot = hierarchical_bootstrap({"wlsc": runs}, lambda models, _: np.sum(models["wlsc"]), 5400, seed=0, within=False)
-    sums, frequencies = np.unique([sum(draw) for draw in product([1, 10, 100], repeat=3)], return_counts=True)
-    found, counts = np.unique(boot.resamples, return_counts=True)
-    np.testing.assert_array_equal(found, sums)
-    assert chisquare(counts, 5400 * frequencies / 27).pvalue > 1e-3
+def test_p_values_far_out_are_those_of_student():
+    values = 1 + 1e-5 * np.arange(4)
+    assert run_mean(values).p_value() == pytest.approx(ttest_1samp(values, 0).pvalue, rel=1e-6)
+    assert run_mean(values).p_value(values.mean()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        run_mean([0.3]),
+        run_mean([0.3, 0.4]),
+        run_mean([0.3, 0.3, 0.3, 0.3]),
+        run_mean([0.3 - 0.1, 0.2, 0.2]),  # equal but for rounding
+        run_mean([0.0, 0.0, 0.0]),
+        run_mean([0.01, 0.02, 0.04], n_events=7),
+        jackknife({"wlsc": [np.arange(9.0)] * 2}, grand_mean),
+        jackknife({"wlsc": list(np.arange(9.0).reshape(3, 3))}, grand_mean, n_events=7),
+        jackknife({"wlsc": [np.arange(9.0)] * 5}, grand_mean),
+    ],
+)
+def test_too_few_runs_is_a_value_of_its_own(estimate):
+    assert np.isfinite(estimate.estimate)
+    for found in (estimate.interval(), estimate.p_value(), estimate.standard_error):
+        assert found is TOO_FEW
+        assert f"{found}" == "too few runs"
+        assert json.loads(json.dumps({"interval": found})) == {"interval": "too few runs"}
+    assert verdict(estimate.interval(), [], estimate.p_value()) is TOO_FEW
+    assert equivalence_verdict(estimate.interval(0.9), 1.0) is TOO_FEW
+
+
+def test_enough_events_give_an_interval():
+    assert run_mean([0.01, 0.02, 0.05], n_events=8).interval() == run_mean([0.01, 0.02, 0.05]).interval()
+
+
+@pytest.mark.parametrize("n_sources", [1, 2, 3])
+def test_intervals_of_several_sources_add_their_squared_half_widths(n_sources):
+    rng = np.random.default_rng(n_sources)
+    sources = tuple(
+        (float(v), int(df)) for v, df in zip(rng.random(n_sources), rng.integers(2, 90, n_sources), strict=True)
+    )
+    estimate = Estimate(1.5, sources)
+
+    def half_width(level):
+        return np.sqrt(sum(v * t.ppf((1 + level) / 2, df) ** 2 for v, df in sources))
+
+    assert estimate.interval(0.9) == pytest.approx((1.5 - half_width(0.9), 1.5 + half_width(0.9)))
+    level = brentq(lambda level: half_width(level) - 1.1, 1e-9, 1 - 1e-9, xtol=1e-13)
+    assert estimate.p_value(0.4) == estimate.p_value(2.6) == pytest.approx(1 - level, abs=1e-9)
+    assert estimate.p_value(1.5) == pytest.approx(1)
+    assert 0 <= estimate.p_value(1e6) < 1e-6
+
+
+def test_jackknife_of_a_mean_of_runs_is_student_s():
+    runs = list(np.random.default_rng(2).normal(size=(5, 12)))
+    found, exact = jackknife({"wlsc": runs}, grand_mean), ttest_1samp([run.mean() for run in runs], 0)
+    assert found.interval() == pytest.approx(tuple(exact.confidence_interval()))
+    assert found.p_value() == pytest.approx(exact.pvalue)
 
 
 def test_pairing_removes_what_the_runs_share():
-    rng = np.random.default_rng(2)
-    shared = 10 * rng.normal(size=(12, 1))
-    a, b = (list(shared + offset + rng.normal(size=(12, 1))) for offset in (0.5, 0.0))
-    samples = {"wlsc": a, "sparse coding": b}
-    paired, unpaired = (
-        hierarchical_bootstrap(samples, mean_difference, 4000, seed=3, paired=paired, within=False).resamples
-        for paired in (True, False)
-    )
-    assert_variance(paired, np.var(np.subtract(a, b)) / 12)
-    assert_variance(unpaired, (np.var(a) + np.var(b)) / 12)
+    rng = np.random.default_rng(3)
+    offsets = 10 * rng.normal(size=(6, 1))
+    a, b = (offsets + shift + rng.normal(size=(6, 7)) for shift in (0.5, 0.0))
+    samples = {"wlsc": list(a), "sparse coding": list(b)}
+    paired, unpaired = (jackknife(samples, mean_difference, paired=paired) for paired in (True, False))
+    assert paired.interval() == pytest.approx(tuple(ttest_rel(a.mean(1), b.mean(1)).confidence_interval()))
+    variances = [x.mean(1).var(ddof=1) / 6 for x in (a, b)]
+    assert unpaired.standard_error == pytest.approx(np.sqrt(sum(variances)))
+    assert [df for _, df in unpaired.sources] == [5, 5]
+
+
+def test_jackknife_of_a_pooled_ratio_is_the_sum_over_runs_left_out():
+    runs = [np.random.default_rng(n).uniform(1, 2, size=(n, 2)) for n in (3, 7, 4, 9)]
+    found = jackknife({"wlsc": runs}, pooled_ratio)
+    left_out = [pooled_ratio({"wlsc": [r for r in runs if r is not run]}, None) for run in runs]
+    assert found.estimate == pooled_ratio({"wlsc": runs}, None)
+    assert found.standard_error**2 == pytest.approx(3 / 4 * sum((x - np.mean(left_out)) ** 2 for x in left_out))
+
+
+def test_shared_cells_add_their_variance_also_where_some_are_equal():
+    rng = np.random.default_rng(4)
+    runs, cells = list(rng.normal(size=(6, 10))), np.round(rng.normal(size=40), 1)
+    assert len(np.unique(cells)) < 40
+    found = jackknife({"wlsc": runs}, lambda models, rows: grand_mean(models, rows) - rows.mean(), shared=cells)
+    of_runs, of_cells = np.var([run.mean() for run in runs], ddof=1) / 6, cells.var(ddof=1) / 40
+    np.testing.assert_allclose(found.sources, [(of_runs, 5), (of_cells, 39)])
 
 
 def test_models_need_equal_numbers_of_runs_only_if_paired():
-    samples = {"wlsc": [np.arange(3.0)] * 4, "sparse coding": [np.arange(5.0)] * 2}
-    assert hierarchical_bootstrap(samples, mean_difference, 5, seed=0, paired=False).resamples.shape == (5,)
-    with pytest.raises(ValueError, match="4 of wlsc, 2 of sparse coding"):
-        hierarchical_bootstrap(samples, mean_difference, 5, seed=0)
-
-
-def test_shared_cells_add_their_variance_and_are_the_same_for_all_models_and_calls():
-    rng = np.random.default_rng(4)
-    cells = rng.normal(size=40)
-    runs = list(rng.normal(size=(6, 10)))
-    boot = hierarchical_bootstrap({"wlsc": runs}, lambda _, cells: cells.mean(), 4000, seed=5, shared=cells)
-    assert_variance(boot.resamples, cells.var() / 40)
-    other = hierarchical_bootstrap(
-        {"ica": runs, "k-means": runs},
-        lambda models, cells: np.array([cells.mean(), models["ica"][0][0]]),
-        4000,
-        seed=5,
-        shared=cells,
-        within=False,
-    )
-    np.testing.assert_array_equal(other.resamples[:, 0], boot.resamples)
-
-
-def test_units_keep_their_rows_and_runs_their_sizes():
-    runs = [np.column_stack([np.arange(n), -np.arange(n)]) for n in (3, 7)]
-
-    def check(models, cells):
-        assert cells is None
-        assert {len(run) for run in models["wlsc"]} <= {3, 7}
-        assert all((run.sum(axis=1) == 0).all() for run in models["wlsc"])
-        return np.zeros(2)
-
-    boot = hierarchical_bootstrap({"wlsc": runs}, check, 50, seed=0)
-    assert boot.resamples.shape == (50, 2)
-
-
-def coverage(n_runs, n_units, between, within, n_simulations, resample_units=True):
-    """Number of 95 % intervals that hold the true mean, 0."""
-    rng = np.random.default_rng(6)
-    hits = 0
-    for seed in range(n_simulations):
-        runs = between * rng.normal(size=(n_runs, 1)) + within * rng.normal(size=(n_runs, n_units))
-        boot = hierarchical_bootstrap({"wlsc": list(runs)}, grand_mean, 300, seed=seed, within=resample_units)
-        low, high = boot.interval()
-        hits += low <= 0 <= high
-    return hits
-
-
-def test_coverage_is_at_least_nominal_where_units_vary_as_much_as_runs():
-    n_simulations = 200
-    hits = coverage(10, 16, between=1, within=4, n_simulations=n_simulations)
-    assert hits >= binom.ppf(1e-3, n_simulations, 0.95)
-
-
-def test_expanded_intervals_of_runs_alone_have_the_coverage_that_they_say():
-    n_simulations, n_runs = 300, 15
-    hits = coverage(n_runs, 1, between=1, within=0, n_simulations=n_simulations, resample_units=False)
-    assert binom.ppf(1e-3, n_simulations, 0.95) <= hits <= binom.ppf(1 - 1e-3, n_simulations, 0.95)
-
-
-def test_expanded_interval_of_normal_resamples_is_student_s():
-    rng = np.random.default_rng(9)
-    values = rng.normal(size=6)
-    resamples = values.mean() + values.std() / np.sqrt(6) * rng.normal(size=400_000)  # what resampling would tend to
-    boot = Bootstrap(values.mean(), resamples, n_runs=6)
-    exact = ttest_1samp(values, 0)
-    # The end is a quantile of normal resamples, at the level 0.005 that Student's 0.025 of 5 degrees is; its standard
-    # error √(0.005 · 0.995 / 400,000) / 0.0145 = 0.0077 of their deviation, 0.38, is 0.003: four of them.
-    np.testing.assert_allclose(boot.interval(), exact.confidence_interval(0.95), rtol=0, atol=0.012)
-    # Twice a share of resamples, whose standard error is √(1/4 / 400,000) = 0.0008 at most: four of them, twice.
-    np.testing.assert_allclose(boot.p_value(), exact.pvalue, rtol=0, atol=0.0064)
-    ends = boot.interval(0.9)
-    # A share of resamples changes in steps of 1 / 400,000, twice of which is 5e-6; four of them, by interpolation.
-    np.testing.assert_allclose([boot.p_value(end) for end in ends], 0.1, rtol=0, atol=2e-5)
-
-
-def test_same_seed_same_resamples():
-    samples = {"wlsc": list(np.random.default_rng(7).normal(size=(5, 9)))}
-    first, again, other = (hierarchical_bootstrap(samples, grand_mean, 20, seed=seed).resamples for seed in (8, 8, 9))
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
-
-
-def test_interval_and_p_value_are_those_counted_by_hand():
-    boot = Bootstrap(np.array([2.0, 0.0]), np.array([[-1.0, 0], [0, 0], [1, 0], [2, 0], [3, 0], [4, 0], [5, 0]]))
-    low, high = boot.interval(0.5)
-    np.testing.assert_allclose([low[0], high[0]], [0.5, 3.5])
-    np.testing.assert_allclose(boot.p_value(), [2 * (1 + 2) / 8, 1])  # −1 and 0 are not above 0
-    np.testing.assert_allclose(boot.p_value(null=9.0), [2 / 8, 2 / 8])
+    rng = np.random.default_rng(5)
+    samples = {"wlsc": list(rng.normal(size=(4, 3))), "sparse coding": list(rng.normal(size=(3, 5)))}
+    assert [df for _, df in jackknife(samples, mean_difference, paired=False).sources] == [3, 2]
+    with pytest.raises(ValueError, match="4 of wlsc, 3 of sparse coding"):
+        jackknife(samples, mean_difference)
 
 
 @pytest.mark.parametrize(
@@ -187,23 +172,48 @@ def test_interval_and_p_value_are_those_counted_by_hand():
 )
 def test_impossible_samples_are_refused(samples, message):
     with pytest.raises(ValueError, match=message):
-        hierarchical_bootstrap(samples, grand_mean, 10, seed=0)
+        jackknife(samples, grand_mean)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("compute", "message"),
     [
-        ({"n_resamples": 0}, "n_resamples"),
-        ({"seed": -1}, "seed"),
-        ({"shared": np.array([np.nan])}, "shared must be finite"),
-        ({"statistic": lambda *_: np.nan}, "statistic must return a finite"),
-        ({"statistic": lambda *_: np.ones((2, 2))}, "statistic must return a finite"),
+        (lambda: jackknife({"wlsc": [np.ones(3)]}, grand_mean, np.array([np.nan])), "shared must be finite"),
+        (lambda: jackknife({"wlsc": [np.ones(3)]}, lambda *_: np.nan), "statistic must return a finite"),
+        (lambda: jackknife({"wlsc": [np.ones(3)]}, lambda *_: np.ones(2)), "statistic must return a finite"),
+        (lambda: run_mean([]), "values must hold at least one"),
+        (lambda: run_mean([0.1, np.nan]), "values must be finite, got 1"),
+        (lambda: run_mean(np.ones((3, 2))), r"values must have shape \(n_runs,\)"),
+        (lambda: run_mean([0.1, 0.2, 0.3], n_events=-1), "n_events"),
+        (lambda: run_mean([0.1, 0.2, 0.3]).interval(1.0), "level"),
+        (lambda: beyond_floor(run_mean([0.1, 0.2, 0.3]), [0.4], np.empty(0)), "floor must hold"),
     ],
 )
-def test_impossible_options_of_the_bootstrap_are_refused(changes, message):
-    arguments = {"samples": {"wlsc": [np.ones(3)]}, "statistic": grand_mean, "n_resamples": 10, "seed": 0} | changes
+def test_impossible_estimates_are_refused(compute, message):
     with pytest.raises(ValueError, match=message):
-        hierarchical_bootstrap(**arguments)
+        compute()
+
+
+def test_distances_that_chance_alone_makes_give_no_interval():
+    estimate, floor = run_mean([0.1, 0.2, 0.4]), np.linspace(0, 1, 101)
+    assert beyond_floor(estimate, [0.96, 2.0], floor) is estimate
+    below = beyond_floor(estimate, [0.94, 2.0], floor)
+    assert below.estimate == estimate.estimate
+    assert below.interval() is TOO_FEW
+
+
+@pytest.mark.parametrize("condition", coverage.FEW, ids=str)
+def test_intervals_hold_what_they_say(condition):
+    n_simulations = 200
+    coverage.assert_covered(n_simulations, *condition.simulate(n_simulations, seed=0))
+
+
+@pytest.mark.parametrize("n_runs", [3, 10])
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+def test_true_nulls_are_seldom_supported_or_contradicted(n_runs, correlation):
+    n_simulations = 300
+    for n_wrong in coverage.wrong_families(n_runs, correlation, n_simulations, seed=1):
+        assert n_wrong <= binom.ppf(1 - 1e-3, n_simulations, 0.05)
 
 
 def test_median_distance_is_that_of_two_binomial_draws():
@@ -250,6 +260,11 @@ def test_holm_refuses_what_is_not_a_p_value():
             holm({"C1": 0.5, "C2": p})
 
 
+def test_holm_counts_claims_with_too_few_runs_and_leaves_them_without_a_p_value():
+    assert holm({"C1": TOO_FEW, "C2": 0.01, "C3": 0.02}) == {"C1": TOO_FEW, "C2": pytest.approx(0.03), "C3": 0.04}
+    assert holm({"C1": TOO_FEW}) == {"C1": TOO_FEW}
+
+
 ABOVE, BELOW, ACROSS = (0.1, 0.3), (-0.3, -0.1), (-0.1, 0.3)
 
 
@@ -266,27 +281,47 @@ ABOVE, BELOW, ACROSS = (0.1, 0.3), (-0.3, -0.1), (-0.1, 0.3)
         (ABOVE, [ABOVE], 1, "supported"),
         (ABOVE, [ACROSS], 1, "inconclusive"),
         (ABOVE, [], 1, "supported"),
+        (ABOVE, [ABOVE] * 2 + [TOO_FEW] * 2, 1, "inconclusive"),
+        (ABOVE, [ABOVE] * 3 + [TOO_FEW], 1, "supported"),
         (ABOVE, [ABOVE] * 4, -1, "contradicted"),
-        (ABOVE, [BELOW] * 4, -1, "contradicted"),
+        (ABOVE, [BELOW] * 4, -1, "inconclusive"),
+        (ABOVE, [ABOVE] * 3 + [BELOW], -1, "contradicted"),
+        (ABOVE, [ABOVE] * 2 + [ACROSS] * 2, -1, "inconclusive"),
         (BELOW, [BELOW] * 4, -1, "supported"),
         (BELOW, [ABOVE] * 4, -1, "inconclusive"),
-        (BELOW, [ABOVE] * 4, 1, "contradicted"),
+        (BELOW, [BELOW] * 4, 1, "contradicted"),
+        (BELOW, [ABOVE] * 4, 1, "inconclusive"),
+        (BELOW, [BELOW] * 3 + [None], 1, "contradicted"),
+        (BELOW, [BELOW] * 2 + [None] * 2, 1, "inconclusive"),
         (BELOW, [], 1, "contradicted"),
         (ACROSS, [ABOVE] * 4, 1, "inconclusive"),
         (ACROSS, [ABOVE] * 4, -1, "inconclusive"),
         ((0.0, 0.3), [ABOVE] * 4, 1, "inconclusive"),
         ((-0.3, 0.0), [BELOW] * 4, 1, "inconclusive"),
+        (TOO_FEW, [ABOVE] * 4, 1, "too few runs"),
         (None, [ABOVE] * 4, 1, "cannot be tested"),
         (None, [], 1, "cannot be tested"),
     ],
 )
 def test_verdicts(primary, sensitivity, direction, expected):
-    assert verdict(primary, sensitivity, direction) is Verdict(expected)
+    p_holm = primary if primary in (None, TOO_FEW) else 0.05
+    assert verdict(primary, sensitivity, p_holm, direction) is Verdict(expected)
+
+
+@pytest.mark.parametrize("primary", [ABOVE, BELOW])
+def test_a_p_value_above_5_percent_decides_nothing(primary):
+    assert verdict(primary, [primary] * 4, 0.051) is Verdict.INCONCLUSIVE
+
+
+def test_intervals_are_compared_with_the_threshold():
+    assert verdict((-0.005, 0.1), [(-0.009, 0.0)], 0.01, threshold=-0.01) is Verdict.SUPPORTED
+    assert verdict((-0.005, 0.1), [(-0.011, 0.0)], 0.01, threshold=-0.01) is Verdict.INCONCLUSIVE
+    assert verdict((0.1, 0.19), [], 0.01, threshold=0.2) is Verdict.CONTRADICTED
 
 
 def test_share_of_sensitivity_cells_is_what_is_asked_for():
-    assert verdict(ABOVE, [ABOVE, ACROSS], share=0.5) == "supported"
-    assert verdict(ABOVE, [ABOVE, ACROSS], share=0.51) == "inconclusive"
+    assert verdict(ABOVE, [ABOVE, ACROSS], 0.01, share=0.5) == "supported"
+    assert verdict(ABOVE, [ABOVE, ACROSS], 0.01, share=0.51) == "inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -299,6 +334,8 @@ def test_share_of_sensitivity_cells_is_what_is_asked_for():
         ((0.3, 0.4), 0.2, "inconclusive"),
         ((-0.4, -0.3), 0.2, "inconclusive"),
         ((-9, 9), 0.2, "inconclusive"),
+        (TOO_FEW, 0.2, "too few runs"),
+        (TOO_FEW, None, "cannot be tested"),
         (None, 0.2, "cannot be tested"),
         ((-0.1, 0.1), None, "cannot be tested"),
     ],
@@ -310,11 +347,19 @@ def test_verdicts_of_equivalence(interval, margin, expected):
 @pytest.mark.parametrize(
     ("judge", "message"),
     [
-        (lambda: verdict((0.3, 0.1), []), "primary must be an interval"),
-        (lambda: verdict((np.nan, 0.1), []), "primary must be an interval"),
-        (lambda: verdict(ABOVE, [ABOVE, (0.1, np.nan)]), r"sensitivity\[1\] must be an interval"),
-        (lambda: verdict(ABOVE, [], direction=0), "direction"),
-        (lambda: verdict(ABOVE, [], share=75), "share"),
+        (lambda: verdict((0.3, 0.1), [], 0.01), "primary must be an interval"),
+        (lambda: verdict((np.nan, 0.1), [], 0.01), "primary must be an interval"),
+        (lambda: verdict(ABOVE, [ABOVE, (0.1, np.nan)], 0.01), r"sensitivity\[1\] must be an interval"),
+        (lambda: verdict(ABOVE, [], 0.01, direction=0), "direction"),
+        (lambda: verdict(ABOVE, [], 0.01, share=75), "share"),
+        (lambda: verdict(ABOVE, [], None), "p_holm"),
+        (lambda: verdict(ABOVE, [], TOO_FEW), "p_holm"),
+        (lambda: verdict(ABOVE, [], 1.5), "p_holm"),
+        (lambda: is_firm((0.3, 0.1), [0.0], 0.1), "interval must be an interval"),
+        (lambda: is_firm(ABOVE, [0.0], -0.1), "allowance"),
+        (lambda: judge({"C1": Comparison(None, allowance=-1.0)}), r"comparisons\['C1'\].allowance"),
+        (lambda: judge({"C1": Comparison(None, direction=2)}), "direction"),
+        (lambda: weakest([]), "at least one verdict"),
         (lambda: equivalence_verdict((0.3, 0.1), 1.0), "interval must be an interval"),
         (lambda: equivalence_verdict(ABOVE, 0.0), "margin"),
         (lambda: equivalence_verdict(ABOVE, np.nan), "margin"),
@@ -323,6 +368,87 @@ def test_verdicts_of_equivalence(interval, margin, expected):
 def test_impossible_verdicts_are_refused(judge, message):
     with pytest.raises(ValueError, match=message):
         judge()
+
+
+@pytest.mark.parametrize(
+    ("interval", "thresholds", "allowance", "expected"),
+    [
+        ((0.1, 0.3), [0.0], 0.09, True),
+        ((0.1, 0.3), [0.0], 0.11, False),
+        ((-0.3, -0.1), [0.0], 0.11, False),
+        ((-0.1, 0.3), [0.0], 0.09, True),
+        ((-0.1, 0.3), [0.0], 0.11, False),
+        ((-0.3, 0.1), [-0.2, 0.2], 0.11, False),
+        ((-0.1, 0.1), [-0.2, 0.2], 0.09, True),
+        ((0.0, 0.3), [0.0], 0.0, False),
+        (TOO_FEW, [0.0], 1.0, True),
+        (None, [0.0], 1.0, True),
+    ],
+)
+def test_a_verdict_is_firm_where_no_end_can_reach_a_threshold(interval, thresholds, allowance, expected):
+    assert is_firm(interval, thresholds, allowance) is expected
+
+
+ORDER = ["contradicted", "cannot be tested", "too few runs", "inconclusive", "supported"]
+
+
+@pytest.mark.parametrize(("first", "second"), list(product(range(5), repeat=2)))
+def test_a_claim_is_as_good_as_its_weakest_part(first, second):
+    assert weakest([Verdict(ORDER[first]), Verdict(ORDER[second])]) is Verdict(ORDER[min(first, second)])
+
+
+def differences(mean, n_runs=5, sd=0.1):
+    """An estimate whose mean and standard deviation are these."""
+    values = np.linspace(-1, 1, n_runs)
+    return run_mean(mean + sd * values / values.std(ddof=1))
+
+
+def test_a_family_is_judged_with_p_values_that_know_its_size():
+    strong, weak = differences(1.0), differences(0.15)
+    p = {name: estimate.p_value() for name, estimate in (("strong", strong), ("weak", weak))}
+    assert p["weak"] < 0.05 < 2 * p["weak"]
+    comparisons = {
+        "strong": Comparison(strong, [strong] * 4),
+        "against": Comparison(strong, [strong] * 4, direction=-1),
+        "weak": Comparison(weak),
+        "weak too": Comparison(weak),
+        "few": Comparison(run_mean([1.0, 1.1])),
+        "no data": Comparison(None, [strong]),
+    }
+    found = judge(comparisons)
+    assert {name: str(judged.verdict) for name, judged in found.items()} == {
+        "strong": "supported",
+        "against": "contradicted",
+        "weak": "inconclusive",
+        "weak too": "inconclusive",
+        "few": "too few runs",
+        "no data": "cannot be tested",
+    }
+    assert found["strong"].p_holm == pytest.approx(5 * p["strong"])
+    assert found["weak"].p_holm == pytest.approx(3 * p["weak"])
+    assert found["few"].p_holm is TOO_FEW
+    assert found["no data"].p_holm is None
+    assert judge({"weak": Comparison(weak)})["weak"].verdict is Verdict.SUPPORTED
+
+
+def test_a_judgement_is_firm_if_nothing_within_the_allowance_turns_it():
+    low, high = differences(1.0).interval()
+    edge = min(low, high)
+    for allowance, firm in ((0.9 * edge, True), (1.1 * edge, False)):
+        assert judge({"C": Comparison(differences(1.0), allowance=allowance)})["C"].firm is firm
+    # sensitivity settings can turn a verdict as well, whose primary interval is far from the threshold
+    nearly = differences(0.15)
+    judged = judge({"C": Comparison(differences(1.0), [nearly], allowance=2 * min(nearly.interval()))})["C"]
+    assert (judged.verdict, judged.firm) == (Verdict.SUPPORTED, False)
+    # and an end near the threshold is marked, also where the sensitivity settings decide
+    judged = judge({"C": Comparison(nearly, [differences(0.0)] * 4, allowance=2 * min(nearly.interval()))})["C"]
+    assert (judged.verdict, judged.firm) == (Verdict.INCONCLUSIVE, False)
+
+
+def test_thresholds_shift_what_is_judged():
+    judged = judge({"C": Comparison(differences(0.0), [differences(0.0)], threshold=-0.5)})["C"]
+    assert judged.verdict is Verdict.SUPPORTED
+    assert judged.p_holm == pytest.approx(differences(0.5).p_value())
 
 
 def test_units_are_counted_bin_by_bin():

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from wlsc import experiments
-from wlsc.experiments import runs
+from wlsc.experiments.runs import _process_group
 from wlsc.training import _worst_over_processes
 
 CONFIGURATION = """
@@ -146,7 +146,7 @@ def test_each_process_of_a_machine_takes_a_gpu_of_its_own_before_it_joins(monkey
     config = experiments.Config(
         "x", experiments.DataConfig("digits", "embedded"), experiments.ModelConfig("wlsc", 5, 0.1), device=device
     )
-    with pytest.raises(TimeoutError, match="not there"), runs._process_group(config):
+    with pytest.raises(TimeoutError, match="not there"), _process_group(config):
         pass
     assert found == steps
 

@@ -113,7 +113,7 @@ def test_an_interrupted_run_resumes_with_the_same_numbers(monkeypatch, runs_fold
         experiments.load_run(folder)
     monkeypatch.setattr(runs, "_save_checkpoint", save)
     epochs = []
-    train = experiments.train
+    train = runs.train
 
     def counting_train(*arguments, start, **options):
         epochs.append(start.epoch)

@@ -9,6 +9,7 @@ import pytest
 import wlsc
 from tests.conftest import REPOSITORY
 from wlsc import experiments
+from wlsc._io.files import runs_folder
 from wlsc.datasets.natural_images import load_patches
 from wlsc.experiments.kinds import study_module
 from wlsc.experiments.matching import match_activity
@@ -115,7 +116,7 @@ def test_a_cell_has_the_activity_that_was_asked_for(study):
     cell = study.cell("wlsc-a5-x1-none-s0")
     measured = receptive_fields.measure(study, cell)
     assert measured.summary["reached"]
-    run = experiments.load_run(experiments.runs_folder() / measured.summary["run"])
+    run = experiments.load_run(runs_folder() / measured.summary["run"])
     # counted anew, on patches drawn here
     options = study.data.options | {"n_patches": 200, "seed": 1_000_000, "resample_images": False}
     patches = load_patches("embedded", **options)
