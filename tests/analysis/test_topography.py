@@ -69,6 +69,18 @@ def test_codes_without_a_graph_are_refused():
         code_graph(np.eye(4))
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor, csr_array])
+def test_shares_of_classes_are_weighted_by_codes(kind):
+    codes = np.array([[1.0, 0.0, 0.0], [0.25, 0.75, 0.0], [0.5, 0.5, 0.0]])
+    shares = topography.class_shares(kind(codes), [7, 3, 7])
+    np.testing.assert_allclose(shares[:2], [[0.25 / 1.75, 1.5 / 1.75], [0.75 / 1.25, 0.5 / 1.25]])
+    assert np.isnan(shares[2]).all()
+    with pytest.raises(ValueError, match=re.escape("labels must have shape (3,), got (2,)")):
+        topography.class_shares(kind(codes), [7, 3])
+    with pytest.raises(ValueError, match="codes must be non-negative, got -1"):
+        topography.class_shares(kind(-codes), [7, 3, 7])
+
+
 def test_similarity_of_filters():
     filters = np.random.default_rng(0).normal(size=(5, 12))
     cosines = filter_cosines(filters)
@@ -118,6 +130,7 @@ def esda_moran(values: np.ndarray, weights: np.ndarray, n_permutations: int):
         return esda.Moran(values, w, transformation="o", permutations=n_permutations)
 
 
+@pytest.mark.equation("eq-moran", "wlsc.analysis.topography.morans_i")
 def test_morans_i_is_that_of_pysal():
     values, weights = np.random.default_rng(3).normal(size=25), random_graph(25)
     values += weights[0] * 2

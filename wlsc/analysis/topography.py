@@ -153,6 +153,41 @@ def code_graph(codes: Any) -> np.ndarray:
     return graph * scale * scale[:, None]
 
 
+def class_shares(codes: Any, labels: Any) -> np.ndarray:
+    """Share of each class among the samples of each atom, weighted by their codes.
+
+    The graph of the same codes is no fair question to ask about them: take codes of other samples.
+
+    Parameters
+    ----------
+    codes
+        Non-negative, shape (n_samples, n_atoms): NumPy array, torch tensor, or any SciPy sparse array.
+    labels
+        Class of each sample, shape (n_samples,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n_atoms, n_classes), rows of sum 1, classes in the order of their labels; NaN for an atom without a
+        sample.
+
+    Raises
+    ------
+    ValueError
+        If the codes are negative somewhere or not finite, or there is not a label for each sample.
+    """
+    weights = read_matrix("codes", codes)
+    weights = weights.cpu().double().numpy() if isinstance(weights, torch.Tensor) else weights
+    if weights.min() < 0:
+        raise ValueError(f"codes must be non-negative, got {weights.min()}")
+    classes, of_sample = np.unique(np.asarray(labels), return_inverse=True)
+    if of_sample.shape != (weights.shape[0],):
+        raise ValueError(f"labels must have shape ({weights.shape[0]},), got {np.shape(labels)}")
+    sums = np.asarray(weights.T @ np.eye(len(classes))[of_sample])
+    totals = sums.sum(axis=1, keepdims=True)
+    return np.where(totals > 0, sums / np.where(totals > 0, totals, 1), np.nan)
+
+
 def filter_cosines(filters: Array) -> np.ndarray:
     """|cosine| between filters (n_filters, n_pixels), with a diagonal of zeros, shape (n_filters, n_filters).
 
