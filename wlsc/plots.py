@@ -468,3 +468,57 @@ def sweeps(
         if column == columns[0]:
             axis.set(ylabel=quantity)
     return figure
+
+
+@_styled
+def sheet_of_filters(filters: np.ndarray, places: np.ndarray, shape: tuple[int, int]) -> Figure:
+    """Draw filters (n_filters, side²) where ``places`` (n_filters, 2) put them on a sheet of (rows, columns) cells."""
+    side = round(filters.shape[1] ** 0.5)
+    ordered = np.zeros((shape[0] * shape[1], filters.shape[1]))
+    ordered[np.ravel_multi_index(tuple(places.T), shape)] = filters
+    figure, (axis,) = _axes(width=6.4, height=6.4)
+    axis.imshow(_tiles(ordered, (side, side), shape[1]), vmin=-1, vmax=1, interpolation="nearest")
+    axis.set_axis_off()
+    return figure
+
+
+@_styled
+def orientation_maps(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """Draw maps of orientation, complex images e^{2iθ} with NaN where there is none, and the charges of pinwheels.
+
+    Hue is orientation, on a cyclic map that colour-blind readers can follow by its lightness. Charges have one row and
+    one column less; those above 0 are circles, those below 0 triangles.
+    """
+    n_rows = 2 if len(panels) > 3 else 1
+    n_columns = -(-len(panels) // n_rows)
+    figure, axes = _axes(len(panels), width=3.1 * n_columns, height=3.2, n_rows=n_rows)
+    for axis, (title, (field, charges)) in zip(axes, panels.items(), strict=False):
+        degrees = np.degrees(np.angle(field)) / 2 % 180
+        image = axis.imshow(degrees, cmap="twilight", vmin=0, vmax=180, interpolation="nearest")
+        for sign, marker in ((1, "o"), (-1, "^")):
+            rows, columns = np.nonzero(np.sign(np.nan_to_num(charges)) == sign)
+            axis.scatter(
+                columns + 0.5, rows + 0.5, s=16, marker=marker, color="white", edgecolor="black", linewidth=0.7
+            )
+        axis.set(title=title, xticks=[], yticks=[])
+    for axis in axes[len(panels) :]:
+        axis.remove()
+    figure.colorbar(
+        image, ax=axes[: len(panels)], label="orientation (degrees)", ticks=[0, 45, 90, 135, 180], shrink=0.8
+    )
+    return figure
+
+
+@_styled
+def profile_by_distance(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]], y_label: str
+) -> Figure:
+    """Draw similarity against distance, and the band (low, high) of permutations: x, y, low, high of each panel."""
+    figure, axes = _axes(len(panels), sharey=True)
+    for axis, (title, (x, y, low, high)) in zip(axes, panels.items(), strict=True):
+        axis.fill_between(x, low, high, color="#D0D0D0", linewidth=0, label="units permuted, 95 %")
+        axis.plot(x, y, "o-", color=COLOURS.get(title, CLASS_COLOURS[0]), label="as laid out")
+        axis.set(title=title, xlabel="distance on the sheet (cells)")
+    axes[0].set_ylabel(y_label)
+    axes[0].legend()
+    return figure

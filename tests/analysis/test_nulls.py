@@ -1,10 +1,10 @@
-"""Phase-shuffled filters against NumPy's Fourier transform."""
+"""Phase-shuffled filters against NumPy's Fourier transform; scale mixtures against the moments that they must keep."""
 
 import numpy as np
 import pytest
 import torch
 
-from wlsc.analysis.nulls import phase_shuffled
+from wlsc.analysis.nulls import phase_shuffled, scale_mixture_like
 
 
 def draw_filters(shape, n_filters=50):
@@ -69,3 +69,38 @@ def test_kind_and_dtype_are_kept_and_the_input_is_not_changed():
 def test_bad_input(filters, shape, message):
     with pytest.raises(ValueError, match=message):
         phase_shuffled(filters, shape, torch.Generator())
+
+
+def test_scale_mixtures_keep_second_moments_and_lengths():
+    rng = np.random.default_rng(0)
+    samples = rng.laplace(size=(4000, 6)) @ rng.normal(size=(6, 6)) * rng.lognormal(size=(4000, 1))
+    surrogate = scale_mixture_like(samples, torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(np.linalg.norm(surrogate, axis=1), np.linalg.norm(samples, axis=1))
+    moments, expected = surrogate.T @ surrogate, samples.T @ samples
+    # both are imposed in turn, lengths last: moments are met but for what that last step moves
+    assert np.linalg.norm(moments - expected) < 0.01 * np.linalg.norm(expected)
+
+
+def test_scale_mixtures_have_no_sparse_directions():
+    """Independent sparse sources of equal length lose their kurtosis and keep everything of second order."""
+    rng = np.random.default_rng(0)
+    sources = rng.laplace(size=(20_000, 8))
+    sources /= np.linalg.norm(sources, axis=1, keepdims=True)
+    surrogate = scale_mixture_like(sources, torch.Generator().manual_seed(0))
+    uniform = rng.normal(size=(20_000, 8))
+    uniform /= np.linalg.norm(uniform, axis=1, keepdims=True)
+
+    def fourth(values):
+        return np.mean(values**4) / np.mean(values**2) ** 2
+
+    assert fourth(surrogate) == pytest.approx(fourth(uniform), rel=0.02)
+    assert fourth(sources) > 1.2 * fourth(uniform)
+
+
+@pytest.mark.tried("inputs")
+def test_samples_of_a_scale_mixture_must_fill_their_space():
+    generator = torch.Generator()
+    with pytest.raises(ValueError, match="samples must be more than their 6 features and none of them 0"):
+        scale_mixture_like(np.ones((5, 6)), generator)
+    with pytest.raises(ValueError, match="got 9 of which 1 are 0"):
+        scale_mixture_like(np.concatenate([np.ones((8, 3)), np.zeros((1, 3))]), generator)

@@ -235,7 +235,7 @@ def _read_codes(codes: Any) -> Any:
     with same_random_numbers():
         from sklearn.preprocessing import normalize
 
-    matrix = _to_numpy(_read_matrix("codes", codes))
+    matrix = _to_numpy(read_matrix("codes", codes))
     if issparse(matrix):
         weights = csr_array(matrix, dtype=np.float64, copy=True)
     else:  # in blocks: SciPy takes several times the memory of the result to compress a dense array
@@ -256,7 +256,7 @@ def _read_codes(codes: Any) -> Any:
     return normalize(weights, norm="l1", copy=False)
 
 
-def _read_matrix(name: str, values: Any) -> Any:
+def read_matrix(name: str, values: Any) -> Any:
     """Finite values of shape (n_samples, n_features): a SciPy CSR array if they are sparse, a tensor otherwise."""
     from scipy.sparse import csr_array, issparse
 
@@ -503,7 +503,7 @@ def class_purity(values: Any, labels: Any, n_neighbours: int = 10, queries: Any 
     ValueError
         As `nearest_neighbours`, or if the labels are of another length or not finite.
     """
-    samples, classes = _read_matrix("values", values), _read_labels("labels", labels)
+    samples, classes = read_matrix("values", values), _read_labels("labels", labels)
     if len(classes) != samples.shape[0]:
         raise ValueError(f"labels must have one entry per sample ({samples.shape[0]}), got {len(classes)}")
     nearest = nearest_neighbours(values, n_neighbours, queries)
@@ -536,7 +536,7 @@ def nearest_neighbours(values: Any, n_neighbours: int = 10, queries: Any = None)
     ValueError
         If the values are not finite, there are too few samples, or a query is no row.
     """
-    samples = _read_matrix("values", values)
+    samples = read_matrix("values", values)
     n_samples = samples.shape[0]
     if check_count("n_neighbours", n_neighbours) >= n_samples:
         raise ValueError(f"n_neighbours must be below the number of samples ({n_samples}), got {n_neighbours}")

@@ -52,6 +52,7 @@ STUDY_KINDS = {
     "clusters": "wlsc.experiments.studies.clusters",
     "neighbours": "wlsc.experiments.studies.neighbours",
     "trainings": "wlsc.experiments.studies.sweeps",
+    "topography": "wlsc.experiments.studies.topography",
 }
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -152,6 +152,11 @@ class Study(BaseStudy["Cell"]):
     n_noise: int = 20_000
     tolerance: float = 0.05
 
+    def n_units(self, cell: Cell, model: str) -> int:
+        """Number of units of a model in a cell: its overcompleteness times the effective dimension of the data."""
+        dimension = _dimension(self.data.source, json.dumps(self.data.options))
+        return round(cell.overcompleteness * self.models[model].size * dimension)
+
     def expand(self, group: CellGroup) -> Iterator[Cell]:
         """Cells of a group: each model at each activity, size and variation, on each seed."""
         activities: list[float | None] = [*group.activities] or [None]
@@ -266,6 +271,38 @@ def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measuremen
     return _load(write_once(Path("cells", f"{cell.name}.npz"), address, __name__, write), cell)
 
 
+class Trained(NamedTuple):
+    """The training of a cell.
+
+    Attributes
+    ----------
+    config
+        Its configuration, λ matched.
+    reached
+        Whether the activity that was asked for was reached.
+    run
+        The run, None for a null that is not trained.
+    filters
+        Filters or atoms, shape (n_units, n_pixels).
+    held_out
+        Patches that it was not trained on, shape (n_held_out, n_pixels).
+    """
+
+    config: Config
+    reached: bool
+    run: Run | None
+    filters: np.ndarray
+    held_out: np.ndarray
+
+
+def train(study: Study, cell: Cell, show_progress: bool = False) -> Trained:
+    """Match and train a cell, or find its training."""
+    match = _match_of(study, cell, show_progress)
+    config = _configured(study, cell, match)
+    trained, filters, _ = _trained(study, cell, config, show_progress)
+    return Trained(config, match.reached, trained, filters.numpy(), _held_out(study, config).numpy())
+
+
 def map_fields(study: Study, cell: Cell) -> np.ndarray:
     """Receptive fields of a measured cell's units, mapped with white noise among whitened pixels.
 
@@ -332,7 +369,7 @@ def _configure(study: Study, cell: Cell, model: str, lam: float) -> Config:
     spec = study.models[model]
     shared = study.data.options | study.variations[cell.variation] | {"seed": cell.seed}
     source = shared.pop("source", study.data.source)
-    n_atoms = round(cell.overcompleteness * spec.size * _dimension(study.data.source, json.dumps(study.data.options)))
+    n_atoms = study.n_units(cell, model)
     training = dataclasses.replace(study.training, **spec.training)
     kind = "wlsc" if _is_null(spec) else spec.kind
     return Config(
