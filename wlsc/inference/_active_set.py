@@ -40,11 +40,11 @@ STOP = 0.25
 #: Squared distance from the face up to which an atom counts as dependent on it: a share of the stopping gap, and at
 #: most this. With a share below 1, an atom that joins promises more descent than such a curvature could take back
 #: before the simplex ends: taking the atom for a little farther off than it is changes no step.
-_DEPENDENT, _MOST_DEPENDENT = 0.5, 1e-6
+DEPENDENT, MOST_DEPENDENT = 0.5, 1e-6
 
 #: How far codes may sum from 1 before they are scaled to it, and highest level at which a round ends: data in float32
 #: hold no more.
-_SUM_WITHIN, _HIGHEST = 1e-5, 1e30
+SUM_WITHIN, HIGHEST = 1e-5, 1e30
 
 #: Code that counts as zero when its atom is on the way out.
 _ZERO = 1e-14
@@ -167,7 +167,7 @@ def leave(face, place, n_active):
 
 
 @jit
-def _descend(face, n_active):
+def descend(face, n_active):
     """Go to the minimum over the face, dropping the atoms that reach zero; return their number left and τ."""
     codes, minimum = face.codes, face.minimum
     while True:
@@ -231,10 +231,10 @@ def new_search(n_atoms):
 
 
 @jit
-def find_largest(excess, rounded, bits, found):
+def find_largest(excess, rounded, bits, found, lanes=_LANES):
     """Fill ``found`` with the atoms of largest excess, largest first; return how many of them are positive.
 
-    The excess is rounded to integers that hold the atom in their low bits: maxima of integers vectorise, and carry
+    They are the largest of ``lanes`` classes of atoms. The excess is rounded to integers that hold the atom in their low bits: maxima of integers vectorise, and carry
     their place along. Values closer than the rounding may swap, and of two in one lane the smaller is passed over.
     ``bits`` has a power of two of lanes; those beyond the atoms hold the smallest integer.
     """
@@ -250,7 +250,7 @@ def find_largest(excess, rounded, bits, found):
         rank = source[j]
         rank = _INT(rank ^ _INT(_INT(rank >> 31) & _LARGEST))  # the bits of negative floats count downwards
         bits[j] = _INT(_INT(rank & value_mask) | _INT(j))
-    while n_left > _LANES:
+    while n_left > lanes:
         n_left //= 2
         for j in range(n_left):
             bits[j] = max(bits[j], bits[n_left + j])
@@ -284,7 +284,7 @@ def _start(gram, linear, base, stretch, atoms, codes, face, n_largest, floor):
 
 
 @jit
-def _sort(atoms, codes, n_active):
+def sort_atoms(atoms, codes, n_active):
     for i in range(1, n_active):
         atom, code, j = atoms[i], codes[i], i
         while j > 0 and atoms[j - 1] > atom:
@@ -325,8 +325,8 @@ def _solve_samples(gram, squares, factor, patches, inverse_unit, products, initi
         for j in range(patch.size):
             square += (patch[j] * inverse_unit) * (patch[j] * inverse_unit)
         scale = max(square, largest_square)
-        level = min(tolerance * scale, _HIGHEST)
-        floor = min(_DEPENDENT * level * stretch, _MOST_DEPENDENT)
+        level = min(tolerance * scale, HIGHEST)
+        floor = min(DEPENDENT * level * stretch, MOST_DEPENDENT)
         for j in range(n_atoms):
             linear[j] = product[j] - vertex * squares[j]
             excess[j] = product[j] - half * squares[j]
@@ -348,7 +348,7 @@ def _solve_samples(gram, squares, factor, patches, inverse_unit, products, initi
                     n_active, _ = join(gram, stretch * value, atom, 1.0, 1.0, face, n_active, floor, False)
         lowest, stalled, n_rounds = 1e300, 0, 0
         while True:
-            n_active, multiplier = _descend(face, n_active)
+            n_active, multiplier = descend(face, n_active)
             # the gradient is γ(τ − 1) − β for every atom in use, and twice the objective
             value = multiplier - 1.0
             for i in range(n_active):
@@ -373,7 +373,7 @@ def _solve_samples(gram, squares, factor, patches, inverse_unit, products, initi
             gap -= excess[face.atoms[i]] * face.codes[i]
             total += face.codes[i]
         rounds[sample] = n_rounds
-        _sort(face.atoms, face.codes, n_active)
+        sort_atoms(face.atoms, face.codes, n_active)
         begin = starts[sample]
         end = begin + n_active
         if end > atoms.size:
@@ -383,7 +383,7 @@ def _solve_samples(gram, squares, factor, patches, inverse_unit, products, initi
             code = working(face.codes[i] / total)
             atoms[begin + i], codes[begin + i] = face.atoms[i], code
             check += code if code >= 0 else 2.0
-        on_simplex = abs(total - 1.0) <= _SUM_WITHIN and abs(check - 1.0) <= _SUM_WITHIN
+        on_simplex = abs(total - 1.0) <= SUM_WITHIN and abs(check - 1.0) <= SUM_WITHIN
         residuals[sample] = (max(gap, 0.0) / scale if scale > 0.0 else 0.0) if on_simplex else np.inf
         starts[sample + 1] = end
     n_written = starts[n_samples]
@@ -415,7 +415,7 @@ def _compress(dense):
 
 
 @jit
-def _expand(rows, dense):
+def write_rows(rows, dense):
     for sample in range(rows.starts.size - 1):
         for i in range(rows.starts[sample], rows.starts[sample + 1]):
             dense[sample, rows.atoms[i]] = rows.codes[i]
@@ -465,20 +465,15 @@ def solve_active_set(
         Zeros of shape (n_samples, n_atoms), to write dense codes to.
     """
     n_atoms, n_features = dictionary.shape
-    unit = _unit(dictionary)
-    scaled = dictionary / unit
+    scaled, unit = scaled_to_unit(dictionary)
     gram = (scaled @ scaled.T).numpy()
     squares = gram.diagonal().copy()
     encoder = (scaled / unit).T
+
     nothing = Rows(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, gram.dtype))
 
     def solve(begin: int, end: int, products: np.ndarray) -> Solution:
-        if initial is None:
-            start = nothing
-        elif isinstance(initial, Rows):
-            start = initial._replace(starts=initial.starts[begin : end + 1])
-        else:
-            start = _compress(initial[begin:end])
+        start = nothing if initial is None else rows_of(initial, begin, end)
         rows, residuals, rounds = _solve_samples(
             gram,
             squares,
@@ -492,13 +487,13 @@ def solve_active_set(
         )
         if dense is None:
             return Solution(rows, residuals, rounds)
-        _expand(rows, dense[begin:end])
+        write_rows(rows, dense[begin:end])
         return Solution(None, residuals, rounds)
 
-    return _joined(solve_in_parallel(patches, encoder, solve))
+    return joined(solve_in_parallel(patches, encoder, solve))
 
 
-def _joined(solved: list[Solution]) -> Solution:
+def joined(solved: list[Solution]) -> Solution:
     residuals, rounds = (np.concatenate([getattr(part, name) for part in solved]) for name in ("residuals", "rounds"))
     parts = [part.rows for part in solved if part.rows is not None]
     if not parts:
@@ -509,7 +504,15 @@ def _joined(solved: list[Solution]) -> Solution:
     return Solution(Rows(np.concatenate([*starts, offsets[-1:]]), atoms, codes), residuals, rounds)
 
 
-def _unit(dictionary: torch.Tensor) -> float:
-    """Power of two that no atom is longer than, found without overflow or underflow."""
+def rows_of(initial: np.ndarray | Rows, begin: int, end: int) -> Rows:
+    """Codes of the samples from ``begin`` to ``end`` as rows."""
+    if isinstance(initial, Rows):
+        return initial._replace(starts=initial.starts[begin : end + 1])
+    return _compress(initial[begin:end])
+
+
+def scaled_to_unit(dictionary: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """The atoms over a power of two, the second result, so that none is longer than 1; without over- or underflow."""
     entry = unit_of(dictionary)
-    return entry * unit_of(torch.linalg.vector_norm(dictionary / entry, dim=1))
+    unit = entry * unit_of(torch.linalg.vector_norm(dictionary / entry, dim=1))
+    return dictionary / unit, unit

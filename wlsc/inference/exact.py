@@ -39,6 +39,9 @@ DEFAULT_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6}
 #: Smallest tolerance in units of the precision: below it, rounding decides what a residual says.
 _ROUNDING = 64
 
+#: Atoms from which their inner products are no longer worth their memory.
+_MANY_ATOMS = 2048
+
 _MAX_ITERATIONS = 200_000
 
 #: Codes that the projected gradient holds at a time; bounds its memory.
@@ -207,13 +210,15 @@ def _active_set(
     patches: torch.Tensor, dictionary: torch.Tensor, lam: float, tol: float, initial: torch.Tensor | None, output: str
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     from wlsc.inference._active_set import Rows, solve_active_set
+    from wlsc.inference._working_set import solve_working_sets
 
     shape = (len(patches), len(dictionary))
     start: np.ndarray | Rows | None = None
     if initial is not None:
         start = initial.numpy() if initial.layout == torch.strided else Rows(*_arrays(initial))
     dense = patches.new_zeros(shape) if output == "dense" else None
-    solution = solve_active_set(
+    solve = solve_active_set if len(dictionary) < _MANY_ATOMS else solve_working_sets
+    solution = solve(
         patches.contiguous(),
         dictionary.contiguous(),
         lam,
