@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from wlsc._sparse import sparse_if_few, sum_along
 from wlsc._validation import check_choice
+from wlsc.problem import curvature
 
 #: Samples per atom among which k-means++ chooses; bounds its cost on large data.
 _CANDIDATES_PER_ATOM = 100
@@ -34,32 +35,39 @@ class SufficientStatistics:
         X1, the total weight of each atom (of absolute codes), shape (n_atoms,).
     n_samples
         Number of samples, after forgetting, a scalar tensor.
+    origin
+        Point that the patches are measured from, shape (n_features,), the same for all that is added up; None for zero.
+        Where codes sum to one it is free, and near the patches it keeps the digits of what distinguishes them.
     """
 
     codes_codes: torch.Tensor
     codes_patches: torch.Tensor
     usage: torch.Tensor
     n_samples: torch.Tensor
+    origin: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, codes: torch.Tensor, patches: torch.Tensor) -> SufficientStatistics:
+    def of(cls, codes: torch.Tensor, patches: torch.Tensor, origin: torch.Tensor | None = None) -> SufficientStatistics:
         """Statistics of one batch: codes (n_samples, n_atoms), dense or sparse, and patches (n_samples, n_features)."""
         few = sparse_if_few(codes)
+        patches = patches if origin is None else patches - origin
         return cls(
             (few.t() @ codes.to_dense()).double(),
             (few.t() @ patches).double(),
             sum_along(few.abs(), 0).double(),
             torch.tensor(float(few.shape[0]), dtype=torch.float64, device=codes.device),
+            origin,
         )
 
     def add(self, other: SufficientStatistics, forgetting: float = 1.0) -> SufficientStatistics:
         """Return ``forgetting`` · self + other."""
         mine, theirs = self.tensors(), other.tensors()
-        return SufficientStatistics(**{name: theirs[name].add(mine[name], alpha=forgetting) for name in mine})
+        sums = {name: theirs[name].add(mine[name], alpha=forgetting) for name in mine}
+        return SufficientStatistics(**sums, origin=other.origin)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The terms by name, for checkpoints and for reductions over processes."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """The sums by name, for checkpoints and for reductions over processes."""
+        return {name: getattr(self, name) for name in ("codes_codes", "codes_patches", "usage", "n_samples")}
 
 
 def initialize_dictionary(
@@ -127,7 +135,9 @@ def _k_means_plus_plus(patches: torch.Tensor, n_atoms: int, generator: torch.Gen
 def closed_form_update(statistics: SufficientStatistics, dictionary: torch.Tensor, lam: float) -> torch.Tensor:
     """Dictionary that minimises the penalised objective for fixed codes.
 
-    In the paper's layout A = (1 + 2λ) Y Xᵀ (X Xᵀ + 2λ diag(X1))⁻¹. Atoms that no code uses keep their place.
+    In the paper's layout A = (1 + 2λ) Y Xᵀ (X Xᵀ + 2λ diag(X1))⁻¹, computed as Y Xᵀ (γ X Xᵀ + (1 − γ) diag(X1))⁻¹ with
+    γ = 1/(1 + 2λ) and with patches and atoms measured from the statistics' origin. Atoms that no code uses keep their
+    place.
 
     Parameters
     ----------
@@ -148,16 +158,17 @@ def closed_form_update(statistics: SufficientStatistics, dictionary: torch.Tenso
     if not bool(in_use.any()):
         return dictionary.clone()
     used = slice(None) if bool(in_use.all()) else in_use  # a slice copies nothing
-    system = statistics.codes_codes[used][:, used] + torch.diag(2 * lam * statistics.usage[used])
-    target = (1 + 2 * lam) * statistics.codes_patches[used]
-    factor, failed = torch.linalg.cholesky_ex(system)
-    if not bool(failed) and bool(factor.diagonal().min() > 1e-6 * factor.diagonal().max()):
-        atoms = torch.cholesky_solve(target, factor)
+    factor, origin = curvature(lam), 0.0 if statistics.origin is None else statistics.origin.double()
+    system = factor * statistics.codes_codes[used][:, used] + torch.diag((1 - factor) * statistics.usage[used])
+    target = statistics.codes_patches[used]
+    root, failed = torch.linalg.cholesky_ex(system)
+    if not bool(failed) and bool(root.diagonal().min() > 1e-6 * root.diagonal().max()):
+        atoms = torch.cholesky_solve(target, root)
     else:  # solving for the change keeps what the data do not determine
-        before = dictionary[used].double()
+        before = dictionary[used].double() - origin
         atoms = before + torch.linalg.pinv(system, hermitian=True) @ (target - system @ before)
     updated = dictionary.clone()
-    updated[used] = atoms.to(dictionary.dtype)
+    updated[used] = (atoms + origin).to(dictionary.dtype)
     return updated
 
 
@@ -221,10 +232,10 @@ def revive_atoms(
     atoms = dictionary.clone()
     atoms[dead] = replacements[: len(dead)].to(atoms)
     keep = torch.ones_like(statistics.usage).index_fill_(0, dead, 0)
-    renewed = SufficientStatistics(
-        statistics.codes_codes * keep * keep[:, None],
-        statistics.codes_patches * keep[:, None],
-        statistics.usage * keep,
-        statistics.n_samples,
+    renewed = replace(
+        statistics,
+        codes_codes=statistics.codes_codes * keep * keep[:, None],
+        codes_patches=statistics.codes_patches * keep[:, None],
+        usage=statistics.usage * keep,
     )
     return renewed, atoms

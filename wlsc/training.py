@@ -108,7 +108,9 @@ class ClosedFormTrainer:
         codes = sparse_if_few(self.model.infer(patches, initial_codes))
         with torch.no_grad():
             objectives = self.model.objective(patches, codes)
-        batch = SufficientStatistics.of(codes, patches)
+        if self._n_seen == 0:  # the first dictionary lies among the data, in all processes alike
+            self._statistics.origin = self.model.origin()
+        batch = SufficientStatistics.of(codes, patches, self._statistics.origin)
         tallies = torch.stack([objectives.double().sum(), _n_active(codes)])
         _sum_over_processes([*batch.tensors().values(), tallies])
         n_samples = int(batch.n_samples)
@@ -128,14 +130,18 @@ class ClosedFormTrainer:
 
     def state(self) -> State:
         """Dictionary, statistics and the number of samples seen."""
-        statistics = {f"statistics.{name}": value for name, value in self._statistics.tensors().items()}
+        tensors, origin = self._statistics.tensors(), self._statistics.origin
+        statistics = {f"statistics.{name}": value for name, value in tensors.items()}
+        if origin is not None:
+            statistics["statistics.origin"] = origin
         return {**_weights(self.model), **statistics, "n_seen": torch.tensor(self._n_seen)}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Continue from `state`."""
         self.model.load_state_dict({name: state[f"model.{name}"] for name in self.model.state_dict()})
         self._statistics = SufficientStatistics(
-            **{name: state[f"statistics.{name}"].to(old) for name, old in self._statistics.tensors().items()}
+            **{name: state[f"statistics.{name}"].to(old) for name, old in self._statistics.tensors().items()},
+            origin=state["statistics.origin"].to(self.model.dictionary) if "statistics.origin" in state else None,
         )
         self._n_seen = int(state["n_seen"])
 

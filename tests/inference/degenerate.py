@@ -20,10 +20,11 @@ KINDS = (
 
 
 @st.composite
-def degenerate_problems(draw, mirrored=False):
+def degenerate_problems(draw, mirrored=False, most_atoms=40):
     """Patches, a dictionary with copies (``mirrored``: of either sign), lines, grids or zeros, and their generator."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    n_samples, n_atoms, n_features = draw(st.integers(1, 20)), draw(st.integers(1, 40)), draw(st.integers(1, 12))
+    n_samples, n_features = draw(st.integers(1, 20)), draw(st.integers(1, 12))
+    n_atoms = draw(st.integers(1, most_atoms))
     patches, dictionary = rng.normal(size=(n_samples, n_features)), rng.normal(size=(n_atoms, n_features))
     kind = draw(st.sampled_from(KINDS))
     if kind in ("copies", "near copies"):

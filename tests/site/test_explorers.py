@@ -184,10 +184,11 @@ def press(page: Page, *keys: str) -> None:
         page.keyboard.press(key)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e6])
 @pytest.mark.parametrize("name", VECTORS)
-def test_codes_of_the_browser_are_those_of_python(open_page, name):
+def test_codes_of_the_browser_are_those_of_python(open_page, name, offset):
     case = VECTORS[name]
-    dictionary, patches = np.array(case["dictionary"]), np.array(case["patches"])
+    dictionary, patches = offset + np.array(case["dictionary"]), offset + np.array(case["patches"])
     _, explorer = open_page("draw")
     for lam, expected in case["codes"].items():
         solved = explorer.evaluate(
@@ -203,7 +204,7 @@ def test_codes_of_the_browser_are_those_of_python(open_page, name):
                     return [Array.from(cold), Array.from(before)];
                 });
             }""",
-            [case["dictionary"], case["patches"], float(lam)],
+            [dictionary.tolist(), patches.tolist(), float(lam)],
         )
         for codes in np.array(solved, dtype=float).swapaxes(0, 1):
             np.testing.assert_allclose(codes, expected, atol=1e-6)

@@ -15,6 +15,7 @@ KINDS = {
     "inputs": "bad inputs tried: files, configurations, parameters, scripts in text",
     "builds": "builds from nothing, compared byte for byte",
     "numbers": "printed numbers verified against the reference",
+    "problems": "problems solved exactly, held against independent solvers",
 }
 
 

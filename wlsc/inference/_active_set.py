@@ -1,16 +1,18 @@
 """Exact codes on the CPU: a primal active-set method, one sample at a time, on all cores.
 
-Each sample minimises ½xᵀGx − bᵀx over the simplex. The atoms in use span a face; the minimum over the face's affine
-hull has a closed form, and the method walks from face to face, always downhill: atoms whose gradient promises
+Each sample minimises ½γxᵀGx − bᵀx over the simplex, its objective over 1 + 2λ: γ = 1/(1 + 2λ) and
+b = Aᵀy − ½(1 − γ) diag(G) stay bounded at any λ. The atoms in use span a face; the minimum over the face's affine hull
+has a closed form, and the method walks from face to face, always downhill: atoms whose gradient promises
 descent join, a few at a time; a step that would leave the simplex stops at its boundary, and the atoms that reach
 zero leave. It ends, after finitely many faces, at the optimum over all atoms [1]_ [2]_.
 
 On the simplex, where Σx = 1, G may be replaced by H = G + 11ᵀ, which is positive definite on every face whose atoms
-are affinely independent, up to d + 1 of them. The inverse R of its Cholesky factor on the face, H⁻¹ = RᵀR, is kept up
-to date: one more row for an atom that joins, Givens rotations of the rows for one that leaves. H⁻¹b and H⁻¹1
-follow at a cost linear in the size of the face, and with them the face's minimum x = H⁻¹b + τH⁻¹1, Σx = 1.
+are affinely independent, up to d + 1 of them, and b by (b − β)/γ with β the entry of a vertex near the optimum: what
+all entries share would cancel, and take the digits along. The inverse R of the Cholesky factor of H on the face,
+H⁻¹ = RᵀR, is kept up to date: one more row for an atom that joins, Givens rotations of the rows for one that leaves.
+H⁻¹(b − β)/γ and H⁻¹1 follow at a cost linear in the size of the face, and with them the face's minimum x = H⁻¹(b − β)/γ + τH⁻¹1, Σx = 1.
 
-The face is in float64. What grows with the number of atoms is in the precision of the data: the gradient Gx − b, one
+The face is in float64. What grows with the number of atoms is in the precision of the data: the gradient γGx − b, one
 row of G per atom in use, and the search for its smallest entries.
 
 References
@@ -21,13 +23,13 @@ References
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from wlsc.inference._parallel import jit, solve_in_parallel
+from wlsc.problem import curvature, unit_of
 
 #: Most atoms that join a face at a time: fewer gradients, for more atoms that leave again.
 JOINING = 4
@@ -38,7 +40,11 @@ STOP = 0.25
 #: Squared distance from the face up to which an atom counts as dependent on it: a share of the stopping gap, and at
 #: most this. With a share below 1, an atom that joins promises more descent than such a curvature could take back
 #: before the simplex ends: taking the atom for a little farther off than it is changes no step.
-_DEPENDENT, _MOST_DEPENDENT = 0.5, 1e-6
+DEPENDENT, MOST_DEPENDENT = 0.5, 1e-6
+
+#: How far codes may sum from 1 before they are scaled to it, and highest level at which a round ends: data in float32
+#: hold no more.
+SUM_WITHIN, HIGHEST = 1e-5, 1e30
 
 #: Code that counts as zero when its atom is on the way out.
 _ZERO = 1e-14
@@ -94,12 +100,12 @@ def new_face(capacity):
 def join(gram, linear, atom, shift, one, face, n_active, floor, force):
     """Append an atom to the face; one that depends on it only if ``force``, then as if it lay just off the face.
 
-    ``shift`` is added to the entries of G, ``one`` is the atom's entry of 1. Return the number of atoms in use and
-    whether the atom was dependent.
+    ``shift`` is added to the entries of G, ``linear`` is the atom's entry of the linear term, ``one`` that of 1.
+    Return the number of atoms in use and whether the atom was dependent.
     """
     atoms, rows, column, solved = face.atoms, face.inverse_factor, face.column, face.solved_column
     gram_row = gram[atom]
-    distance, linear_step, ones_step = shift + gram_row[atom], linear[atom] + 0.0, one
+    distance, linear_step, ones_step = shift + gram_row[atom], linear, one
     for i in range(n_active):
         entry = shift + gram_row[atoms[i]]
         linear_step -= entry * face.solved_linear[i]
@@ -161,7 +167,7 @@ def leave(face, place, n_active):
 
 
 @jit
-def _descend(face, n_active):
+def descend(face, n_active):
     """Go to the minimum over the face, dropping the atoms that reach zero; return their number left and τ."""
     codes, minimum = face.codes, face.minimum
     while True:
@@ -170,6 +176,9 @@ def _descend(face, n_active):
             linear_sum += face.solved_linear[i]
             ones_sum += face.solved_ones[i]
         multiplier = (1.0 - linear_sum) / ones_sum
+        if n_active == 1:
+            codes[0] = 1.0
+            return n_active, multiplier
         n_negative = 0
         for i in range(n_active):
             minimum[i] = face.solved_linear[i] + multiplier * face.solved_ones[i]
@@ -193,8 +202,8 @@ def _descend(face, n_active):
 
 
 @jit
-def set_excess(gram, linear, face, n_active, level, excess):
-    """Set ``excess`` to level − g with the gradient g = Gx − b: positive where an atom promises descent."""
+def set_excess(gram, linear, face, n_active, factor, level, excess):
+    """Set ``excess`` to level − g with the gradient g = factor · Gx − b: positive where an atom promises descent."""
     working = excess.dtype.type
     atoms, codes = face.atoms, face.codes
     for i in range(n_active, n_active + 3):  # rows of G are added in fours
@@ -202,8 +211,8 @@ def set_excess(gram, linear, face, n_active, level, excess):
     offset = working(level)
     for i in range(0, n_active, 4):
         row0, row1, row2, row3 = gram[atoms[i]], gram[atoms[i + 1]], gram[atoms[i + 2]], gram[atoms[i + 3]]
-        code0, code1 = working(codes[i]), working(codes[i + 1])
-        code2, code3 = working(codes[i + 2]), working(codes[i + 3])
+        code0, code1 = working(factor * codes[i]), working(factor * codes[i + 1])
+        code2, code3 = working(factor * codes[i + 2]), working(factor * codes[i + 3])
         if i == 0:
             for j in range(excess.size):
                 excess[j] = offset + linear[j] - (code0 * row0[j] + code1 * row1[j] + code2 * row2[j] + code3 * row3[j])
@@ -222,10 +231,10 @@ def new_search(n_atoms):
 
 
 @jit
-def find_largest(excess, rounded, bits, found):
+def find_largest(excess, rounded, bits, found, lanes=_LANES):
     """Fill ``found`` with the atoms of largest excess, largest first; return how many of them are positive.
 
-    The excess is rounded to integers that hold the atom in their low bits: maxima of integers vectorise, and carry
+    They are the largest of ``lanes`` classes of atoms. The excess is rounded to integers that hold the atom in their low bits: maxima of integers vectorise, and carry
     their place along. Values closer than the rounding may swap, and of two in one lane the smaller is passed over.
     ``bits`` has a power of two of lanes; those beyond the atoms hold the smallest integer.
     """
@@ -241,7 +250,7 @@ def find_largest(excess, rounded, bits, found):
         rank = source[j]
         rank = _INT(rank ^ _INT(_INT(rank >> 31) & _LARGEST))  # the bits of negative floats count downwards
         bits[j] = _INT(_INT(rank & value_mask) | _INT(j))
-    while n_left > _LANES:
+    while n_left > lanes:
         n_left //= 2
         for j in range(n_left):
             bits[j] = max(bits[j], bits[n_left + j])
@@ -258,12 +267,14 @@ def find_largest(excess, rounded, bits, found):
 
 
 @jit
-def _start(gram, linear, atoms, codes, face, n_largest, floor):
+def _start(gram, linear, base, stretch, atoms, codes, face, n_largest, floor):
     """Begin on the face that given codes use; return its number of atoms, 0 if no code is positive."""
     n_active, total = 0, 0.0
     for i in range(atoms.size):
         if codes[i] > 0 and n_active < n_largest:
-            n_active, dependent = join(gram, linear, np.uintp(atoms[i]), 1.0, 1.0, face, n_active, floor, False)
+            atom = np.uintp(atoms[i])
+            value = stretch * (linear[atom] - base)
+            n_active, dependent = join(gram, value, atom, 1.0, 1.0, face, n_active, floor, False)
             if not dependent:
                 face.codes[n_active - 1] = codes[i]
                 total += codes[i]
@@ -273,7 +284,7 @@ def _start(gram, linear, atoms, codes, face, n_largest, floor):
 
 
 @jit
-def _sort(atoms, codes, n_active):
+def sort_atoms(atoms, codes, n_active):
     for i in range(1, n_active):
         atom, code, j = atoms[i], codes[i], i
         while j > 0 and atoms[j - 1] > atom:
@@ -290,12 +301,13 @@ def _lengthened(array, size):
 
 
 @jit
-def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initial, tolerance, n_largest):
+def _solve_samples(gram, squares, factor, patches, inverse_unit, products, initial, tolerance, n_largest):
     """Solve the samples of one task; return their rows, residuals and rounds.
 
     Atoms are in units in which none is longer than 1, patches are brought to them by ``inverse_unit``. ``products``
-    holds (1 + 2λ)Aᵀy of each sample, ``squares`` the diagonal of G, ``weight`` λ, ``tolerance`` the residual at which
-    to stop and ``n_largest`` the size of the largest face. ``initial`` has no starts for a cold start.
+    holds Aᵀy of each sample, ``squares`` the diagonal of G, ``factor`` γ, ``tolerance`` the residual at which to stop
+    and ``n_largest`` the size of the largest face. ``initial`` has no starts for a cold start. The residual is
+    infinite where the codes are not on the simplex.
     """
     n_samples, n_atoms = products.shape
     face = new_face(n_largest + JOINING + 4)
@@ -303,64 +315,76 @@ def _solve_samples(gram, squares, weight, patches, inverse_unit, products, initi
     rounded, bits = new_search(n_atoms)
     found = np.empty(JOINING, np.uintp)
     working = gram.dtype.type
-    half, working_weight, inverse_unit = working(0.5), working(weight), working(inverse_unit)
-    largest_square = squares.max()
+    half, vertex, stretch = working(0.5), working(0.5 * (1.0 - factor)), 1.0 / factor
+    largest_square = squares.max() + 0.0
     starts, rounds, residuals = np.zeros(n_samples + 1, np.int64), np.empty(n_samples, np.int64), np.empty(n_samples)
     atoms, codes = np.empty(16 * n_samples, np.int32), np.empty(16 * n_samples, gram.dtype)
     for sample in range(n_samples):
         patch, product = patches[sample], products[sample]
-        square = working(0)
+        square = 0.0
         for j in range(patch.size):
             square += (patch[j] * inverse_unit) * (patch[j] * inverse_unit)
-        scale = (1.0 + 2.0 * weight) * max(square, largest_square)
-        level = tolerance * scale
-        floor = min(_DEPENDENT * level, _MOST_DEPENDENT)
+        scale = max(square, largest_square)
+        level = min(tolerance * scale, HIGHEST)
+        floor = min(DEPENDENT * level * stretch, MOST_DEPENDENT)
         for j in range(n_atoms):
-            linear[j] = product[j] - working_weight * squares[j]
+            linear[j] = product[j] - vertex * squares[j]
+            excess[j] = product[j] - half * squares[j]
+        find_largest(excess, rounded, bits, found)
+        best = found[0]
+        base = linear[best] + 0.0
         n_active = 0
         if initial.starts.size:
             begin, end = initial.starts[sample], initial.starts[sample + 1]
-            n_active = _start(gram, linear, initial.atoms[begin:end], initial.codes[begin:end], face, n_largest, floor)
-        if n_active == 0:  # the best vertices, from the best one
-            for j in range(n_atoms):
-                excess[j] = linear[j] - half * squares[j]
-            find_largest(excess, rounded, bits, found)
-            for i in range(min(found.size, n_atoms)):
-                n_active, _ = join(gram, linear, found[i], 1.0, 1.0, face, n_active, floor, i == 0)
+            some, given = initial.atoms[begin:end], initial.codes[begin:end]
+            n_active = _start(gram, linear, base, stretch, some, given, face, n_largest, floor)
+        if n_active == 0:  # the best vertex, and the next ones that promise descent from there
+            n_active, _ = join(gram, 0.0, best, 1.0, 1.0, face, 0, floor, True)
             face.codes[0] = 1.0
+            for i in range(1, min(found.size, n_atoms)):
+                atom = found[i]
+                value = linear[atom] - base
+                if value - factor * (gram[best, atom] - gram[best, best]) > level:
+                    n_active, _ = join(gram, stretch * value, atom, 1.0, 1.0, face, n_active, floor, False)
         lowest, stalled, n_rounds = 1e300, 0, 0
         while True:
-            n_active, multiplier = _descend(face, n_active)
-            # the gradient is τ − 1 for every atom in use, and twice the objective
+            n_active, multiplier = descend(face, n_active)
+            # the gradient is γ(τ − 1) − β for every atom in use, and twice the objective
             value = multiplier - 1.0
             for i in range(n_active):
-                value -= linear[face.atoms[i]] * face.codes[i]
+                value -= stretch * (linear[face.atoms[i]] - base) * face.codes[i]
             if value < lowest:
                 lowest = value
             else:
                 stalled += 1
-            set_excess(gram, linear, face, n_active, multiplier - 1.0 - level, excess)
+            set_excess(gram, linear, face, n_active, factor, factor * (multiplier - 1.0) - base - level, excess)
             n_joining = find_largest(excess, rounded, bits, found)
             n_rounds += 1
             if n_joining == 0 or n_active > n_largest or stalled > PATIENCE or n_rounds > MOST_ROUNDS * (n_atoms + 9):
                 break
             for i in range(n_joining):
-                n_active, dependent = join(gram, linear, found[i], 1.0, 1.0, face, n_active, floor, i == 0)
+                atom = found[i]
+                value = stretch * (linear[atom] - base)
+                n_active, dependent = join(gram, value, atom, 1.0, 1.0, face, n_active, floor, i == 0)
                 if dependent or n_active > n_largest:
                     break
         gap, total = excess[found[0]] + 0.0, 0.0
         for i in range(n_active):
             gap -= excess[face.atoms[i]] * face.codes[i]
             total += face.codes[i]
-        residuals[sample] = max(gap, 0.0) / scale if scale > 0.0 else 0.0
         rounds[sample] = n_rounds
-        _sort(face.atoms, face.codes, n_active)
+        sort_atoms(face.atoms, face.codes, n_active)
         begin = starts[sample]
         end = begin + n_active
         if end > atoms.size:
             atoms, codes = _lengthened(atoms, end), _lengthened(codes, end)
+        check = 0.0
         for i in range(n_active):
-            atoms[begin + i], codes[begin + i] = face.atoms[i], face.codes[i] / total
+            code = working(face.codes[i] / total)
+            atoms[begin + i], codes[begin + i] = face.atoms[i], code
+            check += code if code >= 0 else 2.0
+        on_simplex = abs(total - 1.0) <= SUM_WITHIN and abs(check - 1.0) <= SUM_WITHIN
+        residuals[sample] = (max(gap, 0.0) / scale if scale > 0.0 else 0.0) if on_simplex else np.inf
         starts[sample + 1] = end
     n_written = starts[n_samples]
     return Rows(starts, atoms[:n_written], codes[:n_written]), residuals, rounds
@@ -391,7 +415,7 @@ def _compress(dense):
 
 
 @jit
-def _expand(rows, dense):
+def write_rows(rows, dense):
     for sample in range(rows.starts.size - 1):
         for i in range(rows.starts[sample], rows.starts[sample + 1]):
             dense[sample, rows.atoms[i]] = rows.codes[i]
@@ -428,11 +452,12 @@ def solve_active_set(
     Parameters
     ----------
     patches, dictionary
-        Contiguous tensors of shapes (n_samples, n_features) and (n_atoms, n_features), finite, of one dtype.
+        Contiguous tensors of shapes (n_samples, n_features) and (n_atoms, n_features), centred, finite, of one dtype.
     lam
         Weight λ ≥ 0 of the penalty.
     tol
-        Residual to stay below. Where rounding or degeneracy kept a sample above it, its residual says so.
+        Residual to stay below. Where rounding or degeneracy kept a sample above it, its residual says so; it is
+        infinite where the codes are not on the simplex.
     initial
         Codes to start from, of the dtype of ``patches``: an array of shape (n_samples, n_atoms), or rows. Negative
         codes are left out and the others scaled to the simplex.
@@ -440,24 +465,19 @@ def solve_active_set(
         Zeros of shape (n_samples, n_atoms), to write dense codes to.
     """
     n_atoms, n_features = dictionary.shape
-    unit = _unit(dictionary)
-    scaled = dictionary / unit
+    scaled, unit = scaled_to_unit(dictionary)
     gram = (scaled @ scaled.T).numpy()
     squares = gram.diagonal().copy()
-    encoder = (scaled * ((1 + 2 * lam) / unit)).T
+    encoder = (scaled / unit).T
+
     nothing = Rows(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, gram.dtype))
 
     def solve(begin: int, end: int, products: np.ndarray) -> Solution:
-        if initial is None:
-            start = nothing
-        elif isinstance(initial, Rows):
-            start = initial._replace(starts=initial.starts[begin : end + 1])
-        else:
-            start = _compress(initial[begin:end])
+        start = nothing if initial is None else rows_of(initial, begin, end)
         rows, residuals, rounds = _solve_samples(
             gram,
             squares,
-            lam,
+            curvature(lam),
             patches[begin:end].numpy(),
             1 / unit,
             products,
@@ -467,13 +487,13 @@ def solve_active_set(
         )
         if dense is None:
             return Solution(rows, residuals, rounds)
-        _expand(rows, dense[begin:end])
+        write_rows(rows, dense[begin:end])
         return Solution(None, residuals, rounds)
 
-    return _joined(solve_in_parallel(patches, encoder, solve))
+    return joined(solve_in_parallel(patches, encoder, solve))
 
 
-def _joined(solved: list[Solution]) -> Solution:
+def joined(solved: list[Solution]) -> Solution:
     residuals, rounds = (np.concatenate([getattr(part, name) for part in solved]) for name in ("residuals", "rounds"))
     parts = [part.rows for part in solved if part.rows is not None]
     if not parts:
@@ -484,10 +504,15 @@ def _joined(solved: list[Solution]) -> Solution:
     return Solution(Rows(np.concatenate([*starts, offsets[-1:]]), atoms, codes), residuals, rounds)
 
 
-def _unit(dictionary: torch.Tensor) -> float:
-    """Power of two that no atom is longer than, found without overflow or underflow."""
-    largest = float(dictionary.abs().max())
-    if largest == 0:
-        return 1.0
-    norm = largest * float(torch.linalg.vector_norm(dictionary / largest, dim=1).max())
-    return 2.0 ** math.ceil(math.log2(norm))
+def rows_of(initial: np.ndarray | Rows, begin: int, end: int) -> Rows:
+    """Codes of the samples from ``begin`` to ``end`` as rows."""
+    if isinstance(initial, Rows):
+        return initial._replace(starts=initial.starts[begin : end + 1])
+    return _compress(initial[begin:end])
+
+
+def scaled_to_unit(dictionary: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """The atoms over a power of two, the second result, so that none is longer than 1; without over- or underflow."""
+    entry = unit_of(dictionary)
+    unit = entry * unit_of(torch.linalg.vector_norm(dictionary / entry, dim=1))
+    return dictionary / unit, unit

@@ -44,7 +44,7 @@ def _join(gram, linear, atom, sign, face, signs, n_active, n_largest):
     """Append an atom to the face unless it depends on it; return the number of atoms in use and whether it does."""
     signs[atom] = sign
     floor = _DEPENDENT if n_active < n_largest else 2.0  # on the largest face, every atom does
-    return join(gram, linear, atom, 0.0, sign, face, n_active, floor * gram[atom, atom], False)
+    return join(gram, linear[atom] + 0.0, atom, 0.0, sign, face, n_active, floor * gram[atom, atom], False)
 
 
 @jit
@@ -112,7 +112,7 @@ def _certify(gram, linear, energy, weight, nonnegative, face, n_active, correlat
     if n_active == 0:
         correlation[:] = linear
     else:
-        set_excess(gram, linear, face, n_active, 0.0, correlation)
+        set_excess(gram, linear, face, n_active, 1.0, 0.0, correlation)
     limit, largest = working(weight), working(0)
     for j in range(excess.size):
         size = correlation[j] if nonnegative else abs(correlation[j])

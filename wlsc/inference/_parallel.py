@@ -35,6 +35,19 @@ def jit(function: Callable[..., Any]) -> Any:
         return numba.njit(**options)(function)
 
 
+def in_tasks(solve: Callable[[int, int], None], n_samples: int) -> None:
+    """Call ``solve`` with the first sample of a task and the one after its last, on `torch.get_num_threads` threads."""
+    n_threads = torch.get_num_threads()
+    size = max(-(-n_samples // (_TASKS * n_threads)), _FEWEST)
+    begins = range(0, n_samples, size)
+    if n_threads == 1 or len(begins) == 1:
+        return solve(0, n_samples)
+    with ThreadPoolExecutor(min(n_threads, len(begins))) as pool:
+        for done in [pool.submit(solve, begin, min(begin + size, n_samples)) for begin in begins]:
+            done.result()
+    return None
+
+
 def solve_in_parallel(
     patches: torch.Tensor, encoder: torch.Tensor, solve: Callable[[int, int, np.ndarray], _Part]
 ) -> list[_Part]:

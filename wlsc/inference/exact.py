@@ -18,9 +18,19 @@ from wlsc._validation import (
     like,
     to_torch,
 )
+from wlsc.inference._fork import say_that_threads_were_lost
 from wlsc.inference._proximal import solve_proximal
 from wlsc.inference.unrolled import encode_unrolled, spectral_step_size
-from wlsc.problem import kkt_residual, quadratic_terms, residual_scale
+from wlsc.problem import (
+    SIMPLEX_TOLERANCE,
+    balanced_terms,
+    centred,
+    check_resolved,
+    curvature,
+    kkt_residual,
+    largest_squares,
+    unit_of,
+)
 from wlsc.simplex import project_last
 
 #: `kkt_residual` that is asked for by default: what the codes' own rounding leaves within reach.
@@ -28,6 +38,9 @@ DEFAULT_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6}
 
 #: Smallest tolerance in units of the precision: below it, rounding decides what a residual says.
 _ROUNDING = 64
+
+#: Atoms from which their inner products are no longer worth their memory.
+_MANY_ATOMS = 2048
 
 _MAX_ITERATIONS = 200_000
 
@@ -118,6 +131,7 @@ def infer_codes(
     ConvergenceError
         If not every sample reached ``tol``; nothing that is not optimal is ever returned as exact.
     """
+    say_that_threads_were_lost()
     weight = check_penalty(lam)
     check_choice("method", method, ("exact", "unrolled"))
     check_choice("output", output, ("dense", "csr"))
@@ -132,14 +146,16 @@ def infer_codes(
             codes = encode_unrolled(y, atoms, weight, depth)
         layers = torch.full((y.shape[0],), depth, dtype=torch.int64)
         nobody = torch.zeros(0, dtype=torch.int64)
-        info = _Found(_residuals(y, atoms, codes, weight), layers, "unrolled", nobody) if return_info else None
+        residuals = torch.as_tensor(kkt_residual(y, atoms, codes, weight)) if return_info else None
+        info = None if residuals is None else _Found(residuals, layers, "unrolled", nobody)
     else:
         tolerance = DEFAULT_TOLERANCE[y.dtype] if tol is None else check_positive("tol", tol)
         if tolerance < _ROUNDING * torch.finfo(y.dtype).eps:
             smallest = _ROUNDING * torch.finfo(y.dtype).eps
             raise ValueError(f"tol must be at least {smallest:.2g}, the rounding of {y.dtype}, got {tol!r}")
         initial = None if initial_codes is None else _checked_start(initial_codes, y, atoms)
-        codes, info = _solve(y, atoms, weight, tolerance, initial, output)
+        check_resolved(y, atoms)
+        codes, info = _solve(*centred(y.detach(), atoms.detach()), weight, tolerance, initial, output)
     result = like(codes, patches) if output == "dense" else _like_csr(codes, patches)
     if not return_info:
         return result
@@ -152,7 +168,10 @@ def infer_codes(
 def _solve(
     patches: torch.Tensor, dictionary: torch.Tensor, lam: float, tol: float, initial: torch.Tensor | None, output: str
 ) -> tuple[torch.Tensor, _Found]:
-    """Solve with the fastest method of the device, then what that leaves above ``tol`` in float64 with the safest."""
+    """Solve with the fastest method of the device, then what that leaves above ``tol`` in float64 with the safest.
+
+    Patches and dictionary are centred. Whoever solves gives codes that leave the simplex an infinite residual.
+    """
     with torch.no_grad():
         if patches.device.type == "cpu" and has_numba():
             solver = "active set"
@@ -167,7 +186,7 @@ def _solve(
             safe = safe.to(codes.dtype)
             codes = _with_rows(codes, failed, safe)
             # rounding to the precision of the data counts
-            residuals[failed] = _residuals(patches[failed], dictionary, safe, lam)
+            residuals[failed] = _residuals(patches[failed], dictionary, safe, lam).to(residuals)
             iterations[failed] += more
     n_failed = int((~(residuals <= tol)).sum())
     if n_failed:
@@ -191,15 +210,17 @@ def _active_set(
     patches: torch.Tensor, dictionary: torch.Tensor, lam: float, tol: float, initial: torch.Tensor | None, output: str
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     from wlsc.inference._active_set import Rows, solve_active_set
+    from wlsc.inference._working_set import solve_working_sets
 
     shape = (len(patches), len(dictionary))
     start: np.ndarray | Rows | None = None
     if initial is not None:
         start = initial.numpy() if initial.layout == torch.strided else Rows(*_arrays(initial))
     dense = patches.new_zeros(shape) if output == "dense" else None
-    solution = solve_active_set(
-        patches.detach().contiguous(),
-        dictionary.detach().contiguous(),
+    solve = solve_active_set if len(dictionary) < _MANY_ATOMS else solve_working_sets
+    solution = solve(
+        patches.contiguous(),
+        dictionary.contiguous(),
         lam,
         tol,
         start,
@@ -215,18 +236,22 @@ def _active_set(
 def _projected_gradient(
     patches: torch.Tensor, dictionary: torch.Tensor, lam: float, tol: float, initial: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    step_size = spectral_step_size(dictionary)
     n_atoms = len(dictionary)
     chunk = max(_CHUNK_ENTRIES // n_atoms, 1)
+    unit = unit_of(patches, dictionary)
+    atoms = dictionary / unit
+    step_size = spectral_step_size(atoms) / curvature(lam)
     parts = []
     for first in range(0, max(len(patches), 1), chunk):
-        some = patches[first : first + chunk]
-        gram, linear = quadratic_terms(some, dictionary, lam)
-        scale = residual_scale(some, dictionary, lam)
+        some = patches[first : first + chunk] / unit
+        gram, linear = balanced_terms(some, atoms, lam)
+        scale = largest_squares(some, atoms)
         scale = torch.where(scale > 0, scale, 1)
-        start = (
-            torch.full_like(linear, 1 / n_atoms) if initial is None else project_last(initial[first : first + chunk])
-        )
+        if initial is None:  # the best vertex
+            best = (linear - gram.diagonal() / 2).argmax(1, keepdim=True)
+            start = torch.zeros_like(linear).scatter_(1, best, 1)
+        else:
+            start = project_last(initial[first : first + chunk])
 
         def residual(
             codes: torch.Tensor, gradient: torch.Tensor, samples: torch.Tensor, scale: torch.Tensor = scale
@@ -236,13 +261,19 @@ def _projected_gradient(
         codes, _, iterations = solve_proximal(
             gram, linear, step_size, start, project_last, residual, tol / 2, _MAX_ITERATIONS
         )
-        parts.append((codes, _residuals(some, dictionary, codes, lam), iterations))
+        codes = codes / codes.sum(1, keepdim=True)  # the projection's threshold rounds
+        parts.append((codes, _residuals(some, atoms, codes, lam), iterations))
     codes, residuals, iterations = (torch.cat(part) for part in zip(*parts, strict=True))
     return codes, residuals, iterations
 
 
 def _residuals(patches: torch.Tensor, dictionary: torch.Tensor, codes: torch.Tensor, lam: float) -> torch.Tensor:
-    return torch.as_tensor(kkt_residual(patches, dictionary, codes, lam))
+    """`kkt_residual` of each sample, infinite where the codes are not on the simplex."""
+    on_simplex = ((codes.sum(1) - 1).abs() <= SIMPLEX_TOLERANCE) & (codes >= 0).all(1)
+    residuals = patches.new_full((len(codes),), float("inf"), dtype=torch.float64)
+    if bool(on_simplex.any()):
+        residuals[on_simplex] = torch.as_tensor(kkt_residual(patches[on_simplex], dictionary, codes[on_simplex], lam))
+    return residuals
 
 
 def _checked_start(initial_codes: Any, patches: torch.Tensor, dictionary: torch.Tensor) -> torch.Tensor:

@@ -132,6 +132,10 @@ class UnrolledAutoencoder(torch.nn.Module, ABC):
     def updated_dictionary(self, statistics: SufficientStatistics) -> torch.Tensor:
         """Dictionary that improves the objective for fixed codes, given their sufficient statistics."""
 
+    def origin(self) -> torch.Tensor | None:
+        """Point (n_features,) that sufficient statistics may be measured from; None where zero is part of the model."""
+        return None
+
     def constrain(self) -> None:
         """Bring the atoms back to their feasible set after a gradient step; the base model has no constraint."""
 

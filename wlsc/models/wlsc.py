@@ -56,6 +56,10 @@ class WLSCAutoencoder(UnrolledAutoencoder):
         """Objective of each sample, shape (n_samples,)."""
         return objective_terms(patches, self.dictionary, codes, self.lam)
 
+    def origin(self) -> torch.Tensor:
+        """The mean of the atoms: where codes sum to one, what patches and atoms have in common is free."""
+        return self.dictionary.detach().mean(0, dtype=torch.float64).to(self.dictionary.dtype)
+
     def updated_dictionary(self, statistics: SufficientStatistics) -> torch.Tensor:
         """The optimal dictionary for fixed codes; see `wlsc.dictionary.closed_form_update`."""
         return closed_form_update(statistics, self.dictionary.detach(), self.lam)

@@ -1,7 +1,8 @@
 /* Exact codes in the browser: a primal active-set method, as in wlsc/inference/_active_set.py but shorter.
  *
  * The code of a patch y minimises ½xᵀGx − bᵀx over the simplex, with G the inner products of the atoms and
- * b = (1 + 2λ)Aᵀy − λ diag(G). The atoms in use span a face. Its minimum has a closed form; a step towards it stops where
+ * b = (1 + 2λ)Aᵀy − λ diag(G). Codes sum to one, so that a point can be taken off the atoms and the patch, and a number off
+ * b, without changing them: the mean of the atoms and the largest entry, which would take digits along. The atoms in use span a face. Its minimum has a closed form; a step towards it stops where
  * the simplex ends, and the atoms that reach zero leave. At a face's minimum the atom of steepest descent joins, until no
  * atom promises any.
  */
@@ -18,9 +19,10 @@
   /* Weight that counts as zero when its atom is on the way out. */
   const ZERO = 1e-14;
 
-  /** Inner products of all atoms, nAtoms · nAtoms; `atoms` holds one atom after the other. */
+  /** Inner products of all atoms less their mean, nAtoms · nAtoms; `atoms` holds one atom after the other. */
   explorers.gramMatrix = function (atoms, nAtoms) {
     const nFeatures = atoms.length / nAtoms;
+    atoms = less(atoms, mean(atoms, nFeatures));
     const gram = new Float64Array(nAtoms * nAtoms);
     for (let i = 0; i < nAtoms; i++) {
       const row = atoms.subarray(i * nFeatures, (i + 1) * nFeatures);
@@ -31,9 +33,11 @@
     return gram;
   };
 
-  /** b = (1 + 2λ)Aᵀy − λ diag(G), one entry per atom. */
+  /** b = (1 + 2λ)Aᵀy − λ diag(G) with the atoms' mean taken off both, one entry per atom. */
   explorers.linearTerm = function (atoms, gram, patch, lam) {
     const nFeatures = patch.length;
+    const point = mean(atoms, nFeatures);
+    [atoms, patch] = [less(atoms, point), less(patch, point)];
     const linear = new Float64Array(atoms.length / nFeatures);
     for (let j = 0; j < linear.length; j++) {
       const product = dot(patch, atoms.subarray(j * nFeatures, (j + 1) * nFeatures));
@@ -52,6 +56,8 @@
    */
   explorers.solveSimplex = function (gram, linear, start) {
     const n = linear.length;
+    const base = linear[smallest(n, (j) => gram[j * n + j] / 2 - linear[j])];
+    linear = linear.map((value) => value - base);
     const unit = largest(n, (j) => gram[j * n + j]) || 1;
     const tolerance = TOLERANCE * (unit + largest(n, (j) => Math.abs(linear[j])));
     const face = new Face(gram, linear, unit);
@@ -130,6 +136,9 @@
 
     /** Minimum over the face's affine hull, where weights sum to one. */
     minimum() {
+      if (this.atoms.length === 1) {
+        return [1];
+      }
       const free = this.solve(this.atoms.map((atom) => this.linear[atom]));
       const along = this.solve(this.atoms.map(() => 1));
       const multiplier = (1 - sum(free)) / sum(along);
@@ -173,11 +182,26 @@
     code() {
       const code = new Float64Array(this.linear.length);
       const total = sum(this.weights);
+      if (!(Math.abs(total - 1) < 1e-6)) {
+        throw new RangeError(`weights must sum to one, got ${total}: the numbers of this problem are too far apart`);
+      }
       this.atoms.forEach((atom, i) => {
         code[atom] = this.weights[i] / total;
       });
       return code;
     }
+  }
+
+  /** Mean of rows that lie one after the other. */
+  function mean(rows, nFeatures) {
+    const point = new Float64Array(nFeatures);
+    rows.forEach((value, i) => (point[i % nFeatures] += value));
+    return point.map((total) => (total * nFeatures) / rows.length);
+  }
+
+  /** Rows that lie one after the other, less a point. */
+  function less(rows, point) {
+    return Float64Array.from(rows, (value, i) => value - point[i % point.length]);
   }
 
   function dot(a, b) {
