@@ -23,7 +23,7 @@ from wlsc.inference.exact import infer_codes
 from wlsc.models.wlsc import WLSCAutoencoder
 from wlsc.observed import alternate, fill_with_means, infer_observed_codes, observed_terms
 from wlsc.problem import objective_terms
-from wlsc.training import ClosedFormTrainer, Trainer, UnrolledTrainer, train
+from wlsc.training import ClosedFormTrainer, UnrolledTrainer, train
 
 _LEARNED = ("history_", "n_features_in_", "n_iter_")
 
@@ -317,9 +317,9 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             model = cls(**note["parameters"])
             model.components_ = tensors["components_"].numpy()
             if clusters := _part(tensors, "clusters."):
-                arrays = {name: value.numpy() for name, value in clusters.items()}
+                arrays: dict[str, Any] = {name: value.numpy() for name, value in clusters.items()}
                 model.clusters_ = CodeClusters(**arrays | {"n_components": int(clusters["n_components"])})
-                model.labels_ = model.clusters_.sample_labels
+                model.labels_ = arrays["sample_labels"]
             for name, value in note["learned"].items():
                 if name not in _LEARNED:
                     raise KeyError(name)
@@ -449,7 +449,7 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         n_atoms, n_features = atoms.shape
         model = WLSCAutoencoder(n_features, n_atoms, self.lam, self.n_layers, generator=torch.Generator())
         model.to(device=self._device(), dtype=atoms.dtype).set_dictionary(atoms)
-        self._trainer: Trainer = (
+        self._trainer: ClosedFormTrainer | UnrolledTrainer = (
             ClosedFormTrainer(model) if self.trainer == "closed_form" else UnrolledTrainer(model, self.learning_rate)
         )
 

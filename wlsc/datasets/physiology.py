@@ -156,11 +156,11 @@ class CellTable:
         ValueError
             If the table lacks one of them.
         """
-        columns = [getattr(self, name, None) for name in properties]
-        if missing := [name for name, column in zip(properties, columns, strict=True) if column is None]:
+        if missing := [name for name in properties if getattr(self, name, None) is None]:
             raise ValueError(
                 f"cells must have the properties {', '.join(properties)}, got none of {', '.join(missing)}"
             )
+        columns: list[np.ndarray] = [getattr(self, name) for name in properties]
         measured = np.all([np.isfinite(column) for column in columns], axis=0)
         return [column[measured] for column in columns]
 

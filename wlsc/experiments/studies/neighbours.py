@@ -528,8 +528,9 @@ def _gaps(model: _Model, samples: np.ndarray) -> dict[str, float]:
         if isinstance(model, SpaDEAutoencoder):
             return {"encoder": amortisation_gap(model.objective(given, model.encode(given)), exact).relative}
         found = {}
+        n_atoms, n_features = model.dictionary.shape
         for depth in _DEPTHS:
-            network = WLSCAutoencoder(*reversed(model.dictionary.shape), model.lam, depth)
+            network = WLSCAutoencoder(n_features, n_atoms, model.lam, depth)
             network.set_dictionary(model.dictionary)
             found[str(depth)] = amortisation_gap(model.objective(given, network.encode(given)), exact).relative
     return found
