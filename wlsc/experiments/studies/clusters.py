@@ -39,7 +39,6 @@ from wlsc.experiments.representations import (
     BASELINES,
     Representation,
     encode_in_blocks,
-    gaussian_like,
     represent,
     split_signs,
 )
@@ -314,11 +313,12 @@ def _search(study: Study, variation: str, spec: MethodSpec, options: Mapping[str
 def _samples(source: str, options: str) -> tuple[np.ndarray, np.ndarray]:
     """Samples and their classes; Gaussian samples belong to no class, and keep the labels for the form's sake."""
     from wlsc.datasets.digits import load_digits
+    from wlsc.datasets.natural_images import gaussian_match
 
     given = json.loads(options)
     gaussian = given.pop("gaussian", False)
     samples, classes = load_digits(source, **given)
-    return (gaussian_like(samples, 0) if gaussian else samples), classes
+    return (np.asarray(gaussian_match(samples)) if gaussian else samples), classes
 
 
 def _load_samples(study: Study, variation: str) -> tuple[np.ndarray, np.ndarray]:
