@@ -6,7 +6,7 @@ says. A model has the same colour in every figure. Each function returns a Matpl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -330,22 +330,78 @@ def cumulative(values: Mapping[str, np.ndarray], x_label: str, y_label: str) -> 
 
 
 @_styled
-def intervals(
-    rows: Mapping[str, tuple[float, float, float]], x_label: str, zero: float = 0.0, primary: Collection[str] = ()
+def interval_panels(
+    panels: Mapping[str, tuple[float, Mapping[str, tuple[float, float, float]]]], x_label: str
 ) -> Figure:
-    """Draw estimate, low and high end of an interval per name, from top to bottom, and a line at ``zero``.
+    """Draw estimate, low and high end of an interval per name, a panel for each threshold that they are held against.
 
-    The rows named in ``primary`` are blue, the first one if none is named. An interval of NaN is not drawn, and its
-    estimate is a ring.
+    Panels lie below one another and share their axis; the first row of each is the one that counts. An interval whose
+    ends are NaN is not drawn, and its estimate is a ring. A title may be empty.
     """
-    figure, (axis,) = _axes(height=1.1 + 0.32 * len(rows))
-    leading = primary or list(rows)[:1]
-    for place, (name, (estimate, low, high)) in enumerate(rows.items()):
-        colour = COLOURS["WLSC"] if name in leading else "#4D4D4D"
-        axis.plot([low, high], [place, place], color=colour, linewidth=2)
-        axis.plot(estimate, place, "o", color=colour, fillstyle="none" if np.isnan(low) else "full")
-    axis.axvline(zero, color="#7A7A7A", linewidth=1, linestyle="--")
-    axis.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=x_label)
-    axis.locator_params(axis="x", nbins=5)
-    axis.invert_yaxis()
+    sizes = [len(rows) for _, rows in panels.values()]
+    figure = Figure(figsize=(7.0, 0.9 + 0.6 * len(panels) + 0.36 * sum(sizes)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=sizes)[:, 0]
+    for axis, (title, (threshold, rows)) in zip(axes, panels.items(), strict=True):
+        for place, (estimate, low, high) in enumerate(rows.values()):
+            colour = COLOURS["WLSC"] if place == 0 else "#4D4D4D"
+            axis.plot([low, high], [place, place], color=colour, linewidth=2)
+            axis.plot(estimate, place, "o", color=colour, fillstyle="none" if np.isnan(low) else "full")
+        axis.axvline(threshold, color="#7A7A7A", linewidth=1, linestyle="--")
+        axis.set_title(title, loc="left")
+        axis.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.4, -0.6))
+    axes[-1].set(xlabel=x_label)
+    axes[-1].locator_params(axis="x", nbins=5)
+    return figure
+
+
+@_styled
+def ranges(panels: Mapping[str, Mapping[str, tuple[float, float, float]]]) -> Figure:
+    """Draw median, least and most of each name as a dot and a line, a panel for each quantity, side by side.
+
+    All panels name the same rows, or some of them.
+    """
+    names = list(dict.fromkeys(name for rows in panels.values() for name in rows))
+    figure = Figure(figsize=(1.9 + 2.1 * len(panels), 1.0 + 0.32 * len(names)), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, (x_label, rows) in zip(axes, panels.items(), strict=True):
+        for name, (middle, least, most) in rows.items():
+            colour, place = COLOURS.get(name, "#4D4D4D"), names.index(name)
+            axis.plot([least, most], [place, place], color=colour, linewidth=2)
+            axis.plot(middle, place, "o", color=colour)
+        axis.set(xlabel=x_label, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
+        axis.locator_params(axis="x", nbins=3)
+        axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    return figure
+
+
+@_styled
+def sweeps(
+    rows: Mapping[str, Mapping[str, Sequence[tuple[float, float, float, float]]]],
+    names: Mapping[str, Mapping[float, str]] | None = None,
+) -> Figure:
+    """Draw how quantities move along several axes: a row of panels for each quantity, a column for each axis.
+
+    Parameters
+    ----------
+    rows
+        Quantity → axis → points (place above 0, median, least, most). All quantities have the same axes.
+    names
+        Axis → place → what is written at that place in place of its number.
+    """
+    columns = list(next(iter(rows.values())))
+    figure, axes = _axes(len(rows) * len(columns), height=2.5, n_rows=len(rows), sharex="col", sharey="row")
+    pairs = [(quantity, column) for quantity in rows for column in columns]
+    for axis, (quantity, column) in zip(axes, pairs, strict=True):
+        places, middle, least, most = np.array(rows[quantity][column]).T
+        axis.fill_between(places, least, most, color=COLOURS["WLSC"], alpha=0.2, linewidth=0)
+        axis.plot(places, middle, "o-", color=COLOURS["WLSC"], markersize=5)
+        axis.set_xscale("log")
+        written = (names or {}).get(column, {})
+        axis.set_xticks(places, labels=[written.get(place, f"{place:g}") for place in places.tolist()])
+        axis.set_xticks([], minor=True)
+        axis.tick_params(axis="x", labelsize=9)
+        if quantity == list(rows)[-1]:
+            axis.set(xlabel=column)
+        if column == columns[0]:
+            axis.set(ylabel=quantity)
     return figure

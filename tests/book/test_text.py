@@ -192,7 +192,7 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_name():
 
 
 #: Chapters that show what a reader would type, and no more.
-FOR_READERS = ("figure_1a",)
+FOR_READERS = ("figure_1a", "figure_1b")
 HIDING = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 
 

@@ -26,6 +26,11 @@ FIGURES = {
     "receptive_field_plane": lambda: plots.receptive_field_plane(
         {"WLSC": (np.array([0.2]), np.array([0.3]))}, (np.array([0.1, 0.5, 1]), np.array([0.1, 0.5, 1])), np.eye(2)
     ),
+    "interval_panels": lambda: plots.interval_panels(
+        {"a": (0.0, {"x": (1.0, 0.5, 1.5), "y": (1.0, np.nan, np.nan)}), "b": (-1.0, {"x": (0.0, -1.0, 1.0)})}, "gap"
+    ),
+    "ranges": lambda: plots.ranges({"p": {"WLSC": (1.0, 0.5, 1.5), "y": (1.0, 1.0, 1.0)}, "q": {"y": (0.0, 0.0, 1.0)}}),
+    "sweeps": lambda: plots.sweeps({"p": {"λ": [(0.1, 1.0, 0.5, 1.5), (1.0, 2.0, 2.0, 2.0)]}}, {"λ": {1.0: "exact"}}),
     "embedding": lambda: plots.embedding({"a": RNG.normal(size=(6, 2))}, np.array([0, 1, 2, 0, 1, 2])),
 }
 
@@ -41,7 +46,7 @@ def folders(tmp_path, monkeypatch):
 def test_every_panel_is_labelled(name):
     figure = FIGURES[name]()
     for axes in figure.axes:
-        assert axes.get_title() or axes.get_xlabel() or axes.get_ylabel()
+        assert axes.get_title() or axes.get_title("left") or axes.get_xlabel() or axes.get_ylabel()
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
@@ -75,3 +80,21 @@ def test_claims_come_back(folders):
 def test_models_keep_their_colour():
     figure = FIGURES["curves"]()
     assert figure.axes[0].lines[0].get_color() == plots.COLOURS["WLSC"]
+
+
+def test_rows_stand_beside_each_other_whichever_panel_lacks_them():
+    figure = FIGURES["ranges"]()
+    dots = [[float(line.get_ydata()[0]) for line in axes.lines[1::2]] for axes in figure.axes]
+    assert dots == [[0, 1], [1]]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["WLSC", "y"]
+
+
+def test_a_place_of_a_sweep_can_have_a_name():
+    axes = FIGURES["sweeps"]().axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "exact"]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [1.0, 2.0])
+
+
+def test_every_panel_of_intervals_has_its_threshold():
+    figure = FIGURES["interval_panels"]()
+    assert [axes.lines[-1].get_xdata()[0] for axes in figure.axes] == [0.0, -1.0]

@@ -13,7 +13,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _STYLE = """
 .bd-header, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .header-article, .bd-footer,
 .prev-next-footer, .toggle-button, .copybtn { display: none !important; }
-details { display: none; }
+details:not(.sd-dropdown) { display: none; }
 .margin { float: none !important; margin: 0 !important; width: auto !important; }
 h1 { break-before: page; }
 figure, table, .admonition { break-inside: avoid; }
@@ -54,6 +54,7 @@ def print_book(page: Path, output: Path) -> None:
         sheet.goto(page.resolve().as_uri(), wait_until="networkidle", timeout=300_000)
         sheet.evaluate("MathJax.startup.promise")
         sheet.add_style_tag(content=_STYLE)
+        sheet.evaluate("document.querySelectorAll('details.sd-dropdown').forEach(fold => { fold.open = true; })")
         with replaced(output) as temporary:
             sheet.pdf(path=temporary, format="A4", outline=True, tagged=True, print_background=True)
         browser.close()

@@ -7,11 +7,12 @@ import math
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from wlsc._validation import check_choice
+from wlsc.datasets.natural_images import gaussian_match
 from wlsc.datasets.registry import fetch
 
 _MNIST_FILES = {"train": "train", "test": "t10k"}
@@ -68,6 +69,29 @@ def load_digits(
         lengths = np.linalg.norm(images, axis=1, keepdims=True)
         images /= np.where(lengths > 0, lengths, 1)
     return images, labels
+
+
+def load_gaussian_digits(source: str = "mnist", seed: int = 0, **options: Any) -> np.ndarray:
+    """Draw Gaussian vectors with the mean and the covariance of digits: the null that has no classes.
+
+    Parameters
+    ----------
+    source, options
+        As in `load_digits`.
+    seed
+        The same seed gives the same draw.
+
+    Returns
+    -------
+    ndarray, float32, (n_samples, n_pixels)
+        As many as there are digits.
+
+    Raises
+    ------
+    ValueError, DataError
+        As `load_digits`.
+    """
+    return np.asarray(gaussian_match(load_digits(source, **options)[0], seed))
 
 
 def read_idx(path: str | Path) -> np.ndarray:

@@ -60,7 +60,7 @@ class DataConfig:
     Attributes
     ----------
     kind
-        "natural_images" or "digits".
+        "natural_images", "digits" or "gaussian_digits".
     source
         Source of that kind; see `wlsc.load_patches` and `wlsc.load_digits`.
     options
@@ -346,7 +346,8 @@ def surroundings(data: DataConfig) -> dict[str, Any]:
 
 
 def _registered_source(data: DataConfig) -> str:
-    return "embedded-digits" if (data.kind, data.source) == ("digits", "embedded") else data.source
+    digits = data.kind in ("digits", "gaussian_digits")
+    return "embedded-digits" if digits and data.source == "embedded" else data.source
 
 
 def _source_hashes(config: Config) -> dict[str, str]:
