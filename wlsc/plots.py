@@ -6,7 +6,7 @@ says. A model has the same colour in every figure. Each function returns a Matpl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -371,35 +371,13 @@ def cumulative(values: Mapping[str, np.ndarray], x_label: str, y_label: str) -> 
 
 
 @_styled
-def intervals(
-    rows: Mapping[str, tuple[float, float, float]], x_label: str, zero: float = 0.0, primary: Collection[str] = ()
-) -> Figure:
-    """Draw estimate, low and high end of an interval per name, from top to bottom, and a line at ``zero``.
-
-    The rows named in ``primary`` are blue, the first one if none is named. An interval of NaN is not drawn, and its
-    estimate is a ring.
-    """
-    figure, (axis,) = _axes(height=1.1 + 0.32 * len(rows))
-    leading = primary or list(rows)[:1]
-    for place, (name, (estimate, low, high)) in enumerate(rows.items()):
-        colour = COLOURS["WLSC"] if name in leading else "#4D4D4D"
-        axis.plot([low, high], [place, place], color=colour, linewidth=2)
-        axis.plot(estimate, place, "o", color=colour, fillstyle="none" if np.isnan(low) else "full")
-    axis.axvline(zero, color="#7A7A7A", linewidth=1, linestyle="--")
-    axis.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=x_label)
-    axis.locator_params(axis="x", nbins=5)
-    axis.invert_yaxis()
-    return figure
-
-
-@_styled
 def interval_panels(
     panels: Mapping[str, tuple[float, Mapping[str, tuple[float, float, float]]]], x_label: str
 ) -> Figure:
     """Draw estimate, low and high end of an interval per name, a panel for each threshold that they are held against.
 
     Panels lie below one another and share their axis; the first row of each is the one that counts. An interval whose
-    ends are NaN is not drawn, its estimate is.
+    ends are NaN is not drawn, and its estimate is a ring. A title may be empty.
     """
     sizes = [len(rows) for _, rows in panels.values()]
     figure = Figure(figsize=(7.0, 0.9 + 0.6 * len(panels) + 0.36 * sum(sizes)), layout="constrained")
@@ -408,7 +386,7 @@ def interval_panels(
         for place, (estimate, low, high) in enumerate(rows.values()):
             colour = COLOURS["WLSC"] if place == 0 else "#4D4D4D"
             axis.plot([low, high], [place, place], color=colour, linewidth=2)
-            axis.plot(estimate, place, "o", color=colour)
+            axis.plot(estimate, place, "o", color=colour, fillstyle="none" if np.isnan(low) else "full")
         axis.axvline(threshold, color="#7A7A7A", linewidth=1, linestyle="--")
         axis.set_title(title, loc="left")
         axis.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.4, -0.6))

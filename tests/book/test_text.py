@@ -189,3 +189,20 @@ def test_a_parameter_of_another_type_is_refused(name, text):
 def test_an_unknown_parameter_is_refused_with_the_nearest_name():
     with pytest.raises(ValueError, match=r"one of profile, seed, .*, got sed \(did you mean seed\?\)"):
         parse_parameters(KNOWN, {"sed": "1"})
+
+
+#: Chapters that show what a reader would type, and no more.
+FOR_READERS = ("figure_1a", "figure_1b")
+HIDING = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+
+
+@pytest.mark.parametrize("chapter", FOR_READERS)
+def test_a_chapter_shows_little_code_and_hides_less(chapter):
+    path = BOOK / f"{chapter}.md"
+    cells = [cell for cell in read_notebook(path).cells if cell.cell_type == "code"]
+    hidden = [cell for cell in cells if HIDING & set(cell.metadata.get("tags", []))]
+    assert len(hidden) <= len(cells) / 5
+    assert max(len(cell.source.splitlines()) for cell in cells if cell not in hidden) <= 15
+    assert max(len(line) for cell in cells if cell not in hidden for line in cell.source.splitlines()) <= 80
+    n_code = sum(len(cell.source.splitlines()) for cell in cells)
+    assert n_code <= len(path.read_text(encoding="utf-8").splitlines()) / 3

@@ -13,7 +13,7 @@ from wlsc.companion.verdicts import Kept
 from wlsc.datasets.physiology import load_nx_ny_counts
 from wlsc.experiments.claims.base import Measured, answer
 from wlsc.experiments.claims.receptive_fields import ask
-from wlsc.experiments.studies.receptive_fields import load_study
+from wlsc.experiments.studies import load_study
 from wlsc.experiments.units import PRIMARY, Setting
 
 TABLE = load_nx_ny_counts()

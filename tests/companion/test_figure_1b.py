@@ -126,7 +126,7 @@ def test_quick_gives_numbers_and_full_gives_verdicts(gap, folder):
         (
             0.0,
             0.0,
-            "C4b is inconclusive: whether codes keep the classes together better than those of sparse coding is",
+            "C4b is inconclusive: it is open whether codes keep the classes together better than those of",
         ),
         (0.003, 0.002, "C4b is supported, though not firm: codes"),
     ],

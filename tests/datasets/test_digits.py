@@ -12,6 +12,21 @@ from hypothesis import strategies as st
 from sklearn import datasets as reference
 
 from wlsc.datasets import load_digits, read_idx, source_hashes
+from wlsc.datasets.digits import load_gaussian_digits
+
+
+def test_gaussian_digits_have_the_moments_of_digits_and_are_none():
+    images, _ = load_digits("embedded", classes=[0, 1], unit_norm=True)
+    noise = load_gaussian_digits("embedded", classes=[0, 1], unit_norm=True)
+    assert (noise.shape, noise.dtype) == (images.shape, np.float32)
+    error = images.std(axis=0).max() / np.sqrt(len(images))
+    np.testing.assert_allclose(noise.mean(axis=0), images.mean(axis=0), atol=5 * error)
+    assert np.cov(noise, rowvar=False).trace() == pytest.approx(np.cov(images, rowvar=False).trace(), rel=0.1)
+    assert noise.min() < -0.1 and images.min() == 0  # no ink is negative
+    assert not np.array_equal(noise, load_gaussian_digits("embedded", 1, classes=[0, 1], unit_norm=True))
+    with pytest.raises(ValueError, match="source must be one of"):
+        load_gaussian_digits("fashion")
+
 
 VALUES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 VALID = b"\x00\x00\x08\x03" + struct.pack(">3I", 2, 3, 4) + VALUES.tobytes()

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import REPOSITORY
 from tests.faults.tiny_book import TRAINING, plant
 from wlsc.experiments.kinds import DATA_KINDS, MODEL_KINDS, STUDY_KINDS
+from wlsc.experiments.studies import clusters, load_study, receptive_fields
 
 #: A model in a file that is not called after its kind.
 MODULE = "from wlsc.models.wlsc import WLSCAutoencoder as Toy\n"
@@ -45,6 +47,14 @@ def planned_inputs(tree: Path, output: str) -> list[str]:
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return re.search(r"^    input: (.*)$", done.stdout + done.stderr, flags=re.MULTILINE)[1].split(", ")
+
+
+@pytest.mark.parametrize("profile", ["quick", "full"])
+@pytest.mark.parametrize(("name", "kind"), [("figure_1a", receptive_fields.Study), ("figure_1b", clusters.Study)])
+def test_a_study_is_read_by_the_module_of_its_kind(name, kind, profile):
+    study = load_study(name, profile, REPOSITORY / "book" / "studies")
+    assert type(study) is kind
+    assert study.name == name
 
 
 def test_a_model_in_a_file_of_another_name_is_an_input_of_trainings_and_studies(tmp_path):

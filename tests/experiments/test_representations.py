@@ -6,7 +6,7 @@ from scipy import sparse
 from scipy.spatial.distance import cdist
 
 from wlsc.datasets.digits import load_digits
-from wlsc.experiments.representations import BASELINES, encode_in_blocks, gaussian_like, represent, split_signs
+from wlsc.experiments.representations import BASELINES, encode_in_blocks, represent, split_signs
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +103,6 @@ def test_blocks_are_encoded_in_order():
     samples = np.arange(20_000, dtype=np.float32)[:, None] % 7
     codes = encode_in_blocks(lambda block: block.clamp(min=2) - 2, samples)
     np.testing.assert_array_equal(codes.toarray(), np.maximum(samples - 2, 0))
-
-
-def test_gaussian_samples_have_the_moments_and_nothing_else(digits):
-    noise = gaussian_like(np.repeat(digits, 100, axis=0), 0)
-    np.testing.assert_allclose(noise.mean(axis=0), digits.mean(axis=0), atol=5e-3)
-    np.testing.assert_allclose(np.cov(noise, rowvar=False), np.cov(digits, rowvar=False), atol=1e-3)
-    kurtosis = np.mean(((noise - noise.mean(0)) / np.maximum(noise.std(0), 1e-3)) ** 4, axis=0)
-    alive = digits.std(axis=0) > 0.01
-    np.testing.assert_allclose(kurtosis[alive], 3, atol=0.2)
 
 
 def test_bad_input(digits):

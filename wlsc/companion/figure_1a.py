@@ -148,17 +148,25 @@ def say_spread(values: Iterable[float], digits: int = 2) -> str:
 
 def draw_differences(name: str, profile: str, parts: Mapping[str, Part], x_label: str) -> SavedFigure:
     """Draw and save the estimates of claims' parts, by title, with the intervals of all their settings."""
-    rows: dict[str, tuple[float, float, float]] = {}
-    primary = []
-    for title, part in parts.items():
-        label = f"{title}: {{}}" if title else "{}"
-        primary.append(label.format(PRIMARY))
-        for setting, found in {str(PRIMARY): part, **part.sensitivity}.items():
-            if found.estimate is not None:
-                ends = found.interval if isinstance(found.interval, tuple) else (np.nan, np.nan)
-                rows[label.format(setting)] = (found.estimate, *ends)
-    columns = {label: np.array([value for value in row if np.isfinite(value)]) for label, row in rows.items()}
-    return save_figure(plots.intervals(rows, x_label, primary=primary), name, profile, columns)
+    panels = {
+        title: (part.threshold, _intervals_of(part)) for title, part in parts.items() if part.estimate is not None
+    }
+    columns = {
+        f"{title}: {setting}" if title else setting: np.array([value for value in row if np.isfinite(value)])
+        for title, (_, rows) in panels.items()
+        for setting, row in rows.items()
+    }
+    return save_figure(plots.interval_panels(panels, x_label), name, profile, columns)
+
+
+def _intervals_of(part: Part) -> dict[str, tuple[float, float, float]]:
+    """Estimate and ends of the interval, NaN if there is none, by setting, the primary one first."""
+    rows = {}
+    for setting, found in {str(PRIMARY): part, **part.sensitivity}.items():
+        if found.estimate is not None:
+            ends = found.interval if isinstance(found.interval, tuple) else (np.nan, np.nan)
+            rows[setting] = (found.estimate, *ends)
+    return rows
 
 
 def load_recorded_tuning(profile: str) -> RingachCells | None:

@@ -146,7 +146,7 @@ def describe_verdict(name: str, claim: Claim) -> str:
     says = {
         Verdict.SUPPORTED: f"codes {_SUPPORTED[name]}",
         Verdict.CONTRADICTED: f"codes {_CONTRADICTED[name]}",
-    }.get(claim.verdict, f"whether codes {_SUPPORTED[name]} is open")
+    }.get(claim.verdict, f"it is open whether codes {_SUPPORTED[name]}")
     firm = "" if claim.firm else ", though not firm"
     return f"{name} is {claim.verdict}{firm}: {says}; the purity less that of {_OTHER[name]} is {say_settings(claim)}."
 

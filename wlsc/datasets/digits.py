@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from wlsc._lazy import same_random_numbers
 from wlsc._validation import check_choice, check_flag
 from wlsc.datasets.idx import find_pairs, read_idx, read_pair
+from wlsc.datasets.natural_images import gaussian_match
 from wlsc.datasets.registry import fetch
 
 _MNIST_FILES = {"train": "train", "test": "t10k"}
@@ -84,6 +86,29 @@ def _existing(source: str | Path | Sequence[str | Path]) -> str | Path | Sequenc
             f"source must be one of 'mnist', 'embedded', a folder that exists, or two files, got {str(source)!r}"
         )
     return source
+
+
+def load_gaussian_digits(source: str = "mnist", seed: int = 0, **options: Any) -> np.ndarray:
+    """Draw Gaussian vectors with the mean and the covariance of digits: the null that has no classes.
+
+    Parameters
+    ----------
+    source, options
+        As in `load_digits`.
+    seed
+        The same seed gives the same draw.
+
+    Returns
+    -------
+    ndarray, float32, (n_samples, n_pixels)
+        As many as there are digits.
+
+    Raises
+    ------
+    ValueError, DataError
+        As `load_digits`.
+    """
+    return np.asarray(gaussian_match(load_digits(source, **options)[0], seed))
 
 
 def _check_classes(classes: Sequence[int], present: np.ndarray) -> list[int]:

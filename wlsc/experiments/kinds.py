@@ -44,6 +44,7 @@ DATA_KINDS = {
     "natural_images": Kind("wlsc.datasets.natural_images", "load_patches"),
     "digits": Kind("wlsc.datasets.digits", "load_digits"),
     "matrix": Kind("wlsc.datasets.matrices", "load_matrix"),
+    "gaussian_digits": Kind("wlsc.datasets.digits", "load_gaussian_digits"),
 }
 
 #: What a study measures → the module that has its ``read_study`` and ``measure``.

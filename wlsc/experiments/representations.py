@@ -105,15 +105,6 @@ def split_signs(codes: Any) -> Any:
     return codes if codes.min() >= 0 else np.concatenate([codes.clip(0), (-codes).clip(0)], axis=1)
 
 
-def gaussian_like(samples: np.ndarray, seed: int) -> np.ndarray:
-    """Gaussian samples of the same number, mean and covariance: all that is left when shape is taken away."""
-    rng = np.random.default_rng(seed)
-    mean = samples.mean(axis=0, dtype=np.float64)
-    values, vectors = np.linalg.eigh(np.cov(samples, rowvar=False))
-    noise = rng.normal(size=samples.shape) * np.sqrt(values.clip(0))
-    return (mean + noise @ vectors.T).astype(np.float32)
-
-
 def _pixels(samples: np.ndarray, n_clusters: int, seed: int) -> Representation:
     return Representation(samples, 0)
 

@@ -65,7 +65,7 @@ class DataConfig:
     Attributes
     ----------
     kind
-        "natural_images", "digits" or "matrix".
+        "natural_images", "digits", "gaussian_digits" or "matrix".
     source
         Source of that kind; see `wlsc.load_patches`, `wlsc.load_digits` and `wlsc.datasets.load_matrix`.
     options
@@ -349,7 +349,8 @@ def surroundings(data: DataConfig) -> dict[str, Any]:
 
 
 def _registered_source(data: DataConfig) -> str:
-    return "embedded-digits" if (data.kind, data.source) == ("digits", "embedded") else data.source
+    digits = data.kind in ("digits", "gaussian_digits")
+    return "embedded-digits" if digits and data.source == "embedded" else data.source
 
 
 def _source_hashes(config: Config) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
@@ -11,8 +12,11 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 import wlsc
 from tests.conftest import REPOSITORY
 from wlsc.analysis.clustering import cluster_codes
+from wlsc.dictionary import initialize_dictionary
+from wlsc.experiments import runs
 from wlsc.experiments.kinds import study_module
 from wlsc.experiments.studies import clusters
+from wlsc.training import ClosedFormTrainer, train
 
 STUDY = """
 measures = "clusters"
@@ -157,6 +161,28 @@ def test_layers_and_consensus(study):
     both = measured(study, "consensus-t0-none-s0").summary
     assert both["activity"] == pytest.approx(2 * exact["activity"], rel=0.1)
     assert both["n_parameters"] == 2 * exact["n_parameters"] == 2 * 40 * 64
+
+
+def test_cells_of_one_dictionary_train_it_once(study, monkeypatch):
+    exact = measured(study, "wlsc-t0-none-s0")
+    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained twice"))
+    dictionary, codes = clusters.encode(study, study.cell("wlsc-t0-none-s0"))
+    assert codes.nnz / codes.shape[0] == pytest.approx(exact.summary["activity"])
+    unrolled, _ = clusters.encode(study, study.cell("wlsc_3_layers-t0-none-s0"))
+    np.testing.assert_array_equal(unrolled, dictionary)
+    layers = measured(study, "wlsc_3_layers-t0-none-s0").summary
+    assert layers["seconds"] > 0 and layers["memory_bytes"] >= 0
+
+
+def test_a_training_is_that_of_its_configuration(study, digits):
+    """The same first atoms, batches and passes, without a study around them."""
+    samples, _ = digits
+    generator = torch.Generator().manual_seed(0)
+    model = wlsc.models.WLSCAutoencoder(64, 40, 0.5, generator=generator)
+    model.set_dictionary(initialize_dictionary(samples, 40, generator, "data"))
+    train(ClosedFormTrainer(model), samples, n_epochs=3, batch_size=200, seed=0, tol=1e-3)
+    dictionary, _ = clusters.encode(study, study.cell("wlsc-t0-none-s0"))
+    np.testing.assert_array_equal(dictionary, model.dictionary.detach().numpy())
 
 
 def test_the_null_has_no_classes_and_a_picture(study, digits):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -35,13 +35,12 @@ from wlsc.analysis.clustering import (
 )
 from wlsc.analysis.embedding import embed_tsne
 from wlsc.dictionary import initialize_dictionary
-from wlsc.experiments import surroundings
+from wlsc.experiments import Config, DataConfig, ModelConfig, Run, load_data, run, surroundings
 from wlsc.experiments.matching import Match, match_activity
 from wlsc.experiments.representations import (
     BASELINES,
     Representation,
     encode_in_blocks,
-    gaussian_like,
     represent,
     split_signs,
 )
@@ -195,7 +194,7 @@ class Measurement:
     summary
         "lam" (None for baselines), "reached" (whether the activity that was to be matched was), "activity" (mean number
         of non-zero codes), "n_empty" (samples whose code is zero), "n_parameters", "n_components" (of
-        `Representation`), "seconds" (of training and encoding), "memory_bytes" (peak of the
+        `Representation`), "seconds" (of encoding, and of training when it was done), "memory_bytes" (peak of the
         process beyond the data, the search for λ included), "purity", "vote" (accuracy of the nearest neighbours),
         "probe" (accuracy of a ridge classifier on the other half of the digits), "clusters": for each way of clustering
         "accuracy", "nmi", "ari", "n_clusters", "seconds", and the same of the half that labels may choose on
@@ -228,11 +227,6 @@ def read_study(path: Path) -> Study:
     return study
 
 
-def load_study(name: str, profile: str, folder: Path = Path("studies")) -> Study:
-    """Read the study ``folder/profile/name.toml``; a notebook's folder holds ``studies``."""
-    return read_study(folder / profile / f"{name}.toml")
-
-
 def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measurement:
     """Run a method and put all questions to what it gives, or find the measurement.
 
@@ -248,7 +242,7 @@ def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measuremen
 
 
 def encode(study: Study, cell: Cell) -> tuple[np.ndarray, Any]:
-    """Dictionary and codes of a cell whose method is a model of this package, computed again with the same numbers.
+    """Dictionary and codes of a cell whose method is a model of this package.
 
     Returns
     -------
@@ -265,8 +259,8 @@ def encode(study: Study, cell: Cell) -> tuple[np.ndarray, Any]:
     spec, (options, _) = study.methods[cell.method], _options(study, cell)
     check_choice("kind of the cell's method", spec.kind, tuple(_MODELS))
     samples, _ = _load_samples(study, cell.variation)
-    model = _trained(study, spec.kind, samples, options, cell.seed, False)
-    return model.dictionary.detach().numpy(), _codes(model, samples, options)
+    trained, model = _trained(study, cell, options, cell.seed)
+    return trained.dictionary, _codes(model, samples, options)
 
 
 def measure_all(study: Study) -> list[Measurement]:
@@ -309,7 +303,7 @@ def _search(study: Study, variation: str, spec: MethodSpec, options: Mapping[str
     chosen = samples[np.random.default_rng(study.seed).permutation(len(samples))[:_N_MATCHED]]
 
     def activity_of(kind: str, given: Mapping[str, Any]) -> float:
-        model = _trained(study, kind, chosen, given, study.seed, False)
+        model = _trained_on(study, kind, chosen, given)
         return float((_codes(model, chosen, given) != 0).sum() / len(chosen))
 
     example = study.methods[spec.like]
@@ -322,10 +316,15 @@ def _samples(source: str, options: str) -> tuple[np.ndarray, np.ndarray]:
     """Samples and their classes; Gaussian samples belong to no class, and keep the labels for the form's sake."""
     from wlsc.datasets.digits import load_digits
 
-    given = json.loads(options)
-    gaussian = given.pop("gaussian", False)
-    samples, classes = load_digits(source, **given)
-    return (gaussian_like(samples, 0) if gaussian else samples), classes
+    data = _data(source, json.loads(options))
+    samples, classes = load_digits(source, **data.options)
+    return (samples if data.kind == "digits" else load_data(data)), classes
+
+
+def _data(source: str, options: Mapping[str, Any]) -> DataConfig:
+    given = dict(options)
+    kind = "gaussian_digits" if given.pop("gaussian", False) else "digits"
+    return DataConfig(kind, source, given)
 
 
 def _load_samples(study: Study, variation: str) -> tuple[np.ndarray, np.ndarray]:
@@ -333,15 +332,24 @@ def _load_samples(study: Study, variation: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def _trained(
-    study: Study, kind: str, samples: np.ndarray, options: Mapping[str, Any], seed: int, show_progress: bool
-) -> UnrolledAutoencoder:
-    generator = torch.Generator().manual_seed(seed)
+    study: Study, cell: Cell, options: Mapping[str, Any], seed: int, show_progress: bool = False
+) -> tuple[Run, UnrolledAutoencoder]:
+    """Training of one dictionary of a cell, and the model; cells that ask for the same training share it."""
+    kind = study.methods[cell.method].kind
+    data = _data(study.data.source, study.data.options | study.variations[cell.variation])
+    model = ModelConfig(kind, options["n_atoms"], float(options["lam"]))
+    trained = run(Config(f"{study.name}-{kind}", data, model, study.training, seed, study.device), show_progress)
+    return trained, cast(UnrolledAutoencoder, trained.model())
+
+
+def _trained_on(study: Study, kind: str, samples: np.ndarray, options: Mapping[str, Any]) -> UnrolledAutoencoder:
+    """Train on samples that are a part of the study's, in memory: λ is searched there."""
+    generator = torch.Generator().manual_seed(study.seed)
     model = _MODELS[kind](samples.shape[1], options["n_atoms"], options["lam"], generator=generator)
     model.set_dictionary(initialize_dictionary(samples, options["n_atoms"], generator, study.training.initialization))
     device = "cuda" if study.device != "cpu" and torch.cuda.is_available() else "cpu"
     trainer = ClosedFormTrainer(model.to(device), **study.training.options)
-    n_epochs, batch_size, tol = study.training.n_epochs, study.training.batch_size, study.training.tol
-    train(trainer, samples, n_epochs, batch_size, seed, tol, show_progress=show_progress)
+    train(trainer, samples, study.training.n_epochs, study.training.batch_size, study.seed, study.training.tol)
     return model.cpu()
 
 
@@ -357,22 +365,35 @@ def _codes(model: UnrolledAutoencoder, samples: np.ndarray, options: Mapping[str
     return encode_in_blocks(model.infer, samples)
 
 
+class _Represented(NamedTuple):
+    """A representation, the seconds of training and encoding, and the peak memory of the processes that did it."""
+
+    found: Representation
+    seconds: float
+    peak: int | None
+
+
 def _represented(
     study: Study, cell: Cell, options: Mapping[str, Any], samples: np.ndarray, n_clusters: int, show_progress: bool
-) -> Representation:
+) -> _Represented:
     from scipy.sparse import hstack
 
     spec = study.methods[cell.method]
     if spec.kind not in _MODELS:
-        return represent(spec.kind, samples, n_clusters, cell.seed, options)
+        began = time.perf_counter()
+        found = represent(spec.kind, samples, n_clusters, cell.seed, options)
+        return _Represented(found, time.perf_counter() - began, peak_memory())
     n_dictionaries = options.get("n_dictionaries", 1)
-    blocks = []
+    blocks, seconds, peaks = [], 0.0, []
     for index in range(n_dictionaries):
-        seed = n_dictionaries * cell.seed + index
-        model = _trained(study, spec.kind, samples, options, seed, show_progress)
+        trained, model = _trained(study, cell, options, n_dictionaries * cell.seed + index, show_progress)
+        began = time.perf_counter()
         blocks.append(_codes(model, samples, options))
+        seconds += trained.cost["duration_s"] + time.perf_counter() - began
+        peaks.append(trained.cost["peak_memory_bytes"])
     codes = hstack(blocks, format="csr")
-    return Representation(codes, n_dictionaries * options["n_atoms"] * samples.shape[1])
+    found = Representation(codes, n_dictionaries * options["n_atoms"] * samples.shape[1])
+    return _Represented(found, seconds, max(filter(None, [*peaks, peak_memory()]), default=None))
 
 
 def _stored(codes: Any) -> Any:
@@ -393,9 +414,7 @@ def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
     n_clusters = len(np.unique(classes))
     before = peak_memory()
     options, reached = _options(study, cell)
-    began = time.perf_counter()
-    found = _represented(study, cell, options, samples, n_clusters, show_progress)
-    seconds, after = time.perf_counter() - began, peak_memory()
+    found, seconds, peak = _represented(study, cell, options, samples, n_clusters, show_progress)
     codes = split_signs(found.codes) if study.methods[cell.method].kind == "sparse_coding" else found.codes
     found = found._replace(codes=_stored(codes))
     rng = np.random.default_rng(cell.seed)
@@ -411,7 +430,7 @@ def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
         "n_parameters": found.n_parameters,
         "n_components": found.n_components,
         "seconds": seconds,
-        "memory_bytes": math.nan if before is None or after is None else after - before,
+        "memory_bytes": math.nan if before is None or peak is None else peak - before,
         "purity": float(np.mean(nearest[:, :_N_PURITY] == classes[queries][:, None])),
         "vote": _vote(nearest[:, :_N_VOTES], classes[queries]),
         "probe": _probe(found.codes, classes, halves),

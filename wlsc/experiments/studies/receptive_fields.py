@@ -233,11 +233,6 @@ def read_study(path: Path) -> Study:
     return study
 
 
-def load_study(name: str, profile: str, folder: Path = Path("studies")) -> Study:
-    """Read the study ``folder/profile/name.toml``; a notebook's folder holds ``studies``."""
-    return read_study(folder / profile / f"{name}.toml")
-
-
 def measure(study: Study, cell: Cell, show_progress: bool = False) -> Measurement:
     """Match, train and measure one cell, or find its measurement.
 
