@@ -96,6 +96,18 @@ def test_pictures_without_unit_length_keep_their_ink(folder):
     assert np.abs(read(folder / "drawing.js")["examples"] - IMAGES).max() <= 1 / 255
 
 
+def test_an_atom_belongs_to_the_classes_of_those_who_use_it(folder):
+    codes = CODES.copy()
+    codes[:, 2] = 0  # nobody uses this one
+    draw(known=(codes, LABELS))
+    data = read(folder / "drawing.js")
+    assert data["classes"] == [str(name) for name in np.unique(LABELS)]
+    for atom, shares in enumerate(data["shares"]):
+        by_class = [codes[name == LABELS, atom].sum() for name in np.unique(LABELS)]
+        expected = np.divide(by_class, np.sum(by_class)) if atom != 2 else np.zeros(len(by_class))
+        np.testing.assert_allclose(shares, expected, atol=1e-6)
+
+
 def test_a_constant_dictionary_is_kept(folder):
     draw(dictionary=np.full((2, 16), 0.25))
     np.testing.assert_array_equal(read(folder / "drawing.js")["dictionary"], np.full((2, 16), 0.25))
@@ -205,6 +217,8 @@ def test_a_cell_shows_a_picture_and_scripts_that_exist(folder, make):
         (draw, {"examples": IMAGES[:, :9]}, r"examples must have shape \(n, 16\) .*, got \(7, 9\)"),
         (draw, {"examples": IMAGES * np.nan}, "examples must be finite, got NaN or infinite values"),
         (draw, {"labels": [1]}, "labels must have one entry for each of 7 rows, got 1"),
+        (draw, {"known": (CODES[:, :3], LABELS)}, r"codes of known must have shape \(n, 5\) .*, got \(7, 3\)"),
+        (draw, {"known": (CODES, LABELS[:2])}, "labels of known must have one entry for each of 7 rows, got 2"),
         (draw, {"lam": 0}, "lam must be above 0, .*, got 0"),
         (draw, {"lam": -1}, "lam must be a finite number of at least 0, got -1"),
         (slide, {"samples": IMAGES}, r"samples must have shape \(n, 2\) .*, got \(7, 16\)"),
