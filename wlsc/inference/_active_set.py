@@ -52,6 +52,9 @@ _ZERO = 1e-14
 #: Rounds without descent after which rounding has the last word, and rounds per atom after which anything has.
 PATIENCE, MOST_ROUNDS = 8, 10
 
+#: Rows of G that are formed at a time.
+_GRAM_BLOCK = 512
+
 #: Lanes that are left when the largest entries are picked one by one.
 _LANES = 32
 
@@ -234,9 +237,10 @@ def new_search(n_atoms):
 def find_largest(excess, rounded, bits, found, lanes=_LANES):
     """Fill ``found`` with the atoms of largest excess, largest first; return how many of them are positive.
 
-    They are the largest of ``lanes`` classes of atoms. The excess is rounded to integers that hold the atom in their low bits: maxima of integers vectorise, and carry
-    their place along. Values closer than the rounding may swap, and of two in one lane the smaller is passed over.
-    ``bits`` has a power of two of lanes; those beyond the atoms hold the smallest integer.
+    They are the largest of ``lanes`` classes of atoms. The excess is rounded to integers that hold the atom in their low
+    bits: maxima of integers vectorise, and carry their place along. Values closer than the rounding may swap, and of
+    two in one lane the smaller is passed over. ``bits`` has a power of two of lanes; those beyond the atoms hold the
+    smallest integer.
     """
     n_left = bits.size
     place_mask, value_mask = _INT(n_left - 1), _INT(-n_left)
@@ -466,7 +470,7 @@ def solve_active_set(
     """
     n_atoms, n_features = dictionary.shape
     scaled, unit = scaled_to_unit(dictionary)
-    gram = (scaled @ scaled.T).numpy()
+    gram = _symmetric_product(scaled).numpy()
     squares = gram.diagonal().copy()
     encoder = (scaled / unit).T
 
@@ -491,6 +495,17 @@ def solve_active_set(
         return Solution(None, residuals, rounds)
 
     return joined(solve_in_parallel(patches, encoder, solve))
+
+
+def _symmetric_product(rows: torch.Tensor) -> torch.Tensor:
+    """Inner products of all rows, those of each pair once."""
+    n_rows = len(rows)
+    products = rows.new_empty(n_rows, n_rows)
+    for begin in range(0, n_rows, _GRAM_BLOCK):
+        end = min(begin + _GRAM_BLOCK, n_rows)
+        torch.mm(rows[begin:end], rows[:end].T, out=products[begin:end, :end])
+        products[:begin, begin:end] = products[begin:end, :begin].T
+    return products
 
 
 def joined(solved: list[Solution]) -> Solution:

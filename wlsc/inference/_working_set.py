@@ -13,6 +13,8 @@ References
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -279,24 +281,25 @@ def solve_working_sets(
             np.zeros(n_samples, np.int64),
             block.numpy().copy(),
         )
-        residuals, products = np.full(n_samples, -1.0), np.zeros(n_samples, np.int64)
+        blank = initial is None
         if initial is not None:
             _begin(atoms, factor, block.numpy(), rows_of(initial, first, first + n_samples), state)
-        blank = initial is None
+        residuals, products = np.full(n_samples, -1.0), np.zeros(n_samples, np.int64)
         left = np.arange(n_samples)
         while len(left):
             gradients = torch.mm(torch.from_numpy(state[3][left]), encoder, out=buffer[: len(left)]).numpy()
-
-            def improve(begin: int, end: int, left: np.ndarray = left, blank: bool = blank) -> None:
-                _improve(
-                    atoms, squares, factor, block.numpy(), gradients[begin:end], left[begin:end], state, residuals,
-                    products, STOP * tol, n_largest, blank,
-                )  # fmt: skip
-
-            in_tasks(improve, len(left))
+            constant = (atoms, squares, factor, block.numpy())
+            changing = (state, residuals, products, STOP * tol, n_largest, blank)
+            in_tasks(partial(_improve_some, constant, gradients, left, changing), len(left))
             left, blank = np.flatnonzero(residuals < 0), False
         rows = _finish(state, atoms)
         if dense is not None:
             write_rows(rows, dense[first : first + n_samples])
         solved.append(Solution(rows if dense is None else None, residuals, products))
     return joined(solved)
+
+
+def _improve_some(
+    constant: tuple, gradients: np.ndarray, samples: np.ndarray, changing: tuple, begin: int, end: int
+) -> None:
+    _improve(*constant, gradients[begin:end], samples[begin:end], *changing)

@@ -40,7 +40,7 @@ DEFAULT_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6}
 _ROUNDING = 64
 
 #: Atoms from which their inner products are no longer worth their memory.
-_MANY_ATOMS = 2048
+_MANY_ATOMS = 6000
 
 _MAX_ITERATIONS = 200_000
 
