@@ -43,6 +43,7 @@ MODEL_KINDS = {
 DATA_KINDS = {
     "natural_images": Kind("wlsc.datasets.natural_images", "load_patches"),
     "digits": Kind("wlsc.datasets.digits", "load_digits"),
+    "planted": Kind("wlsc.datasets.planted", "load_planted"),
 }
 
 #: What a study measures → the module that has its ``read_study`` and ``measure``.

@@ -60,9 +60,10 @@ class DataConfig:
     Attributes
     ----------
     kind
-        "natural_images" or "digits".
+        "natural_images", "digits" or "planted".
     source
-        Source of that kind; see `wlsc.load_patches` and `wlsc.load_digits`.
+        Source of that kind; see `wlsc.load_patches`, `wlsc.load_digits` and
+        `wlsc.datasets.planted.load_planted`.
     options
         Further arguments of the loader, a table in TOML.
     """
@@ -339,7 +340,7 @@ def surroundings(data: DataConfig) -> dict[str, Any]:
     from wlsc.datasets.registry import source_hashes
 
     return {
-        "data": source_hashes(_registered_source(data)),
+        "data": {} if data.kind == "planted" else source_hashes(_registered_source(data)),
         "versions": {name: metadata.version(name) for name in _LIBRARIES},
         "machine": platform.machine(),
     }
@@ -392,7 +393,7 @@ def load_data(data: DataConfig) -> np.ndarray:
     load = DATA_KINDS[data.kind].load()
     with _options_of("data.options", data.options, load):
         loaded = load(data.source, **data.options)
-    return loaded[0] if data.kind == "digits" else loaded
+    return loaded[0] if isinstance(loaded, tuple) else loaded  # labels, or what was planted, are of no use here
 
 
 def _build_model(config: Config, n_features: int, generator: torch.Generator) -> UnrolledAutoencoder | FilterBank:
