@@ -70,6 +70,11 @@ def test_probes_find_the_atom_of_a_class_and_not_more_than_there_is():
     assert abs(random - 0.5).max() < 4 * 0.5 / np.sqrt(60)
 
 
+def test_codes_that_are_all_the_same_tell_nothing():
+    labels = np.arange(10) % 2
+    assert sparse_probing(np.ones((10, 3)), labels, np.ones((10, 3)), labels, 1).tolist() == [0.5, 0.5]
+
+
 def test_more_atoms_tell_digits_better_and_scale_does_not_matter():
     digits, labels = load_digits(return_X_y=True)
     scale = np.random.default_rng(2).uniform(0.01, 100, 64)

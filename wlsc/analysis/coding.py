@@ -161,6 +161,8 @@ def sparse_probing(
             f"labels must hold at least two classes, all of them in test_labels, got {names} and {np.unique(tested)}"
         )
     spread = train.std(axis=0)
+    if not spread.any():  # no atom tells anything
+        return np.full(len(names), 0.5)
     train, test = (values[:, spread > 0] / spread[spread > 0] for values in (train, test))
     found = []
     for name in names:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from wlsc._validation import check_count
+from wlsc._validation import check_choice, check_count
 
 #: Number of coordinates up to which a Delaunay triangulation is affordable.
 _MOST_COORDINATES = 8
@@ -28,6 +29,25 @@ class Planted(NamedTuple):
     samples: np.ndarray
     dictionary: np.ndarray
     codes: np.ndarray
+
+
+def load_planted(source: str, **options: Any) -> Planted:
+    """Planted data by name, for configurations.
+
+    Parameters
+    ----------
+    source
+        "simplices": `plant_simplices`; "sparse": `plant_sparse`.
+    **options
+        Arguments of that function.
+
+    Raises
+    ------
+    ValueError
+        If the source is unknown, and as these functions.
+    """
+    sources: dict[str, Callable[..., Planted]] = {"simplices": plant_simplices, "sparse": plant_sparse}
+    return sources[check_choice("source", source, tuple(sources))](**options)
 
 
 def plant_simplices(

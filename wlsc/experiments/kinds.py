@@ -45,6 +45,7 @@ DATA_KINDS = {
     "digits": Kind("wlsc.datasets.digits", "load_digits"),
     "matrix": Kind("wlsc.datasets.matrices", "load_matrix"),
     "gaussian_digits": Kind("wlsc.datasets.digits", "load_gaussian_digits"),
+    "planted": Kind("wlsc.datasets.planted", "load_planted"),
 }
 
 #: What a study measures → the module that has its ``read_study`` and ``measure``.

@@ -65,9 +65,10 @@ class DataConfig:
     Attributes
     ----------
     kind
-        "natural_images", "digits", "gaussian_digits" or "matrix".
+        One of the kinds of `wlsc.experiments.kinds.DATA_KINDS`, such as "natural_images".
     source
-        Source of that kind; see `wlsc.load_patches`, `wlsc.load_digits` and `wlsc.datasets.load_matrix`.
+        Source of that kind; see `wlsc.load_patches`, `wlsc.load_digits`, `wlsc.datasets.load_matrix` and
+        `wlsc.datasets.planted.load_planted`.
     options
         Further arguments of the loader, a table in TOML.
     """
@@ -342,7 +343,7 @@ def run_address(config: Config) -> dict[str, Any]:
 def surroundings(data: DataConfig) -> dict[str, Any]:
     """Say what the numbers of anything computed of ``data`` depend on beside its code: files, libraries, machine."""
     return {
-        "data": registry.source_hashes(_registered_source(data)),
+        "data": _files_of(data),
         "versions": {name: metadata.version(name) for name in _LIBRARIES},
         "machine": platform.machine(),
     }
@@ -397,8 +398,12 @@ def load_data(data: DataConfig) -> np.ndarray:
     The trainings of a study ask for the same samples again and again: what was asked for last is kept, as long as its
     files hold the same.
     """
-    asked = {**dataclasses.asdict(data), "files": registry.source_hashes(_registered_source(data))}
-    return _loaded(json.dumps(asked, sort_keys=True)).copy()
+    return _loaded(json.dumps({**dataclasses.asdict(data), "files": _files_of(data)}, sort_keys=True)).copy()
+
+
+def _files_of(data: DataConfig) -> dict[str, str]:
+    """Hashes of the files behind samples; none where they are drawn."""
+    return {} if data.kind == "planted" else registry.source_hashes(_registered_source(data))
 
 
 @functools.lru_cache(maxsize=_N_KEPT)

@@ -128,8 +128,8 @@ def descend_on_codes(
         λ, μ, and number of steps.
     """
     gram, linear = atoms @ atoms.T, samples @ atoms.T
-    # a Laplacian's largest eigenvalue is at most twice its largest degree
-    steepest = torch.linalg.eigvalsh(gram)[-1] + 2 * graph_weight * laplacian.to_dense().diagonal().max()
+    # a Laplacian's largest eigenvalue is at most twice its largest entry, the largest degree
+    steepest = torch.linalg.eigvalsh(gram)[-1] + 2 * graph_weight * laplacian.values().max()
     for _ in range(n_steps):
         gradient = codes @ gram - linear + graph_weight * (laplacian @ codes) + lam
         codes = (codes - gradient / steepest).clamp(min=0)

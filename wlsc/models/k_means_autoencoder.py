@@ -78,11 +78,9 @@ class KMeansAutoencoder(FittedAutoencoder):
 
     def encode(self, samples: torch.Tensor) -> torch.Tensor:
         """Codes, shape (n_samples, n_atoms): 1 for the nearest centroid, and the projections onto its directions."""
-        cells = self.assign(samples)
         groups = self.dictionary.unflatten(0, (self.n_clusters, -1))
-        own = groups[cells]
-        codes = samples.new_zeros(len(samples), self.n_clusters, 1 + self.n_directions)
-        rows = torch.arange(len(samples), device=samples.device)
-        codes[rows, cells, 1:] = (own[:, 1:] @ (samples - own[:, 0]).unsqueeze(2)).squeeze(2)
-        codes[rows, cells, 0] = 1
-        return codes.flatten(1)
+        from_centroid = (groups @ groups[:, 0].unsqueeze(2)).squeeze(2)
+        codes = (samples @ self.dictionary.T).unflatten(1, from_centroid.shape) - from_centroid
+        codes[:, :, 0] = 1
+        own = torch.nn.functional.one_hot(self.assign(samples), self.n_clusters).to(codes)
+        return (codes * own.unsqueeze(2)).flatten(1)

@@ -102,16 +102,18 @@ class RotationTiedSparseCoding(SparseCodingAutoencoder):
         gram, target = statistics.codes_codes, statistics.codes_patches
         rotations = self.rotations.double()
         base = self.base.detach().double()
+        atoms = self._orbits(base)
         longest = float(torch.linalg.eigvalsh(torch.einsum("gij,gkj->ik", rotations, rotations))[-1])
         for _ in range(_SWEEPS):
             for index in range(len(base)):
                 rows = slice(index * self.order, (index + 1) * self.order)
                 curvature = longest * float(torch.linalg.eigvalsh(gram[rows, rows])[-1])
                 if curvature > 0:
-                    missing = target[rows] - gram[rows] @ self._orbits(base)
+                    missing = target[rows] - gram[rows] @ atoms
                     moved = base[index] + torch.einsum("gi,gji->j", missing, rotations) / curvature
                     base[index] = moved / moved.norm().clamp(min=1)
-        return self._orbits(base).to(self.dictionary)
+                    atoms[rows] = self._orbits(base[index : index + 1])
+        return atoms.to(self.dictionary)
 
 
 def rotation_matrices(side: int, order: int) -> torch.Tensor:

@@ -5,10 +5,12 @@ import re
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 from sklearn.neighbors import NearestNeighbors
 
 import wlsc
 from wlsc.analysis.stability import match_atoms
+from wlsc.datasets.planted import plant_simplices
 from wlsc.experiments.kinds import study_module
 from wlsc.experiments.studies import neighbours
 
@@ -235,3 +237,47 @@ def test_more_samples_are_left_out_than_there_are(study):
     greedy = dataclasses.replace(study, n_test=10_000)
     with pytest.raises(ValueError, match=r"n_test must be below the number of samples \(\d+\), got 10000"):
         neighbours.measure(greedy, greedy.cell("top_k-k4-data-all-none-s0"))
+
+
+PLANTED = """
+measures = "neighbours"
+n_atoms = 12
+n_test = 300
+precision = 0.02
+[data]
+kind = "planted"
+source = "simplices"
+options = { n_samples = 1500, n_atoms = 12, n_features = 10, n_coordinates = 4 }
+[training]
+n_epochs = 15
+batch_size = 100
+[models.wlsc]
+title = "WLSC"
+kind = "wlsc"
+[models.top_k]
+title = "TopK"
+kind = "top_k"
+[variations.noisy]
+noise = 0.1
+[[cells]]
+models = ["wlsc", "top_k"]
+n_active = [5]
+variations = ["none", "noisy"]
+"""
+
+
+def test_planted_landmarks_are_found_and_noise_hides_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("WLSC_RUNS_DIR", str(tmp_path / "runs"))
+    path = tmp_path / "planted.toml"
+    path.write_text(PLANTED, encoding="utf-8")
+    study = neighbours.read_study(path)
+    found = {cell.name: neighbours.measure(study, cell) for cell in study.list_cells()}
+    clean, noisy = (found[f"wlsc-k5-data-all-{name}-s0"] for name in ("none", "noisy"))
+    truth = plant_simplices(1500, 12, 10, 4).dictionary
+    squares = ((clean.end[:, None] - truth) ** 2).sum(2)
+    matched = squares[linear_sum_assignment(squares)]
+    expected = 1 - matched.mean() / ((truth - truth.mean(0)) ** 2).sum(1).mean()
+    assert clean.summary["recovery"]["mcc"] == pytest.approx(expected, abs=1e-6)
+    assert expected > noisy.summary["recovery"]["mcc"]
+    assert expected > found["top_k-k5-data-all-none-s0"].summary["recovery"]["mcc"]
+    assert clean.summary["purity"] is None and clean.summary["probes"] == {}

@@ -30,7 +30,7 @@ from wlsc.analysis.coding import (
     sparse_probing,
     unused_atoms,
 )
-from wlsc.analysis.stability import Stability, stability
+from wlsc.analysis.stability import Stability, recovery, stability
 from wlsc.dictionary import initialize_dictionary
 from wlsc.experiments import DataConfig, surroundings
 from wlsc.experiments.kinds import DATA_KINDS
@@ -268,10 +268,12 @@ class Measurement:
         search for a weight), "n_dead" (atoms that no training sample uses); of the samples left out: "activity" (mean
         number of active atoms), "nmse", "bits" ("support", "values", "residual" and their "total"), "purity" and
         "pixel_purity" (share of the 5 nearest neighbours of the same class, by codes and by samples; None without
-        classes), "probes" (balanced accuracy by number of atoms, mean over classes), "clusters" ("accuracy", "nmi",
-        "ari" of the clusters of the codes' graph; None for codes of both signs or where a code is empty), "gaps" (share
-        by which the model's own loss lies above that of exact codes: of the "encoder", or of networks by depth); and
-        "cost" of the whole cell when it was measured.
+        classes), "recovery" ("mcc", "precision", "recall", "f1" of atoms against those that planted samples are made
+        of, as directions if those are sums and as points if they lie in simplices; None for other data), "probes"
+        (balanced accuracy by number of atoms, mean over classes), "clusters" ("accuracy", "nmi", "ari" of the clusters
+        of the codes' graph; None for codes of both signs or where a code is empty), "gaps" (share by which the model's
+        own loss lies above that of exact codes: of the "encoder", or of networks by depth); and "cost" of the whole
+        cell when it was measured.
     start, end
         Dictionary before and after training, shape (n_atoms, n_features); k-means, whose starts are its own, has no
         atoms before.
@@ -398,29 +400,30 @@ def _conditions(study: Study, cell: Cell) -> dict[str, Any]:
 class _Samples(NamedTuple):
     train: np.ndarray
     test: np.ndarray
-    train_labels: np.ndarray | None
     test_labels: np.ndarray | None
+    truth: np.ndarray | None
 
 
 @cache
-def _loaded(kind: str, source: str, options: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Samples, and their classes where they have any."""
+def _loaded(kind: str, source: str, options: str) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Samples; their classes and the atoms that they are made of, where they have any."""
     loaded = DATA_KINDS[kind].load()(source, **json.loads(options))
-    return loaded if kind == "digits" else (loaded, None)
+    if kind == "planted":
+        return loaded.samples, None, loaded.dictionary
+    return (*loaded, None) if kind == "digits" else (loaded, None, None)
 
 
 def _samples(study: Study, cell: Cell) -> _Samples:
     data: DataConfig = study.data
     options = data.options | study.variations[cell.variation]
-    samples, labels = _loaded(data.kind, data.source, json.dumps(options, sort_keys=True))
+    samples, labels, truth = _loaded(data.kind, data.source, json.dumps(options, sort_keys=True))
     if len(samples) <= study.n_test:
         raise ValueError(f"n_test must be below the number of samples ({len(samples)}), got {study.n_test}")
     order = np.random.default_rng(study.seed).permutation(len(samples))
     test, rest = order[: study.n_test], order[study.n_test :]
     halves = np.array_split(rest, 2)
     seen = {"all": rest, "first": halves[0], "second": halves[1]}[cell.share]
-    known = (None, None) if labels is None else (labels[seen], labels[test])
-    return _Samples(samples[seen], samples[test], *known)
+    return _Samples(samples[seen], samples[test], None if labels is None else labels[test], truth)
 
 
 def _first_atoms(study: Study, cell: Cell, samples: np.ndarray) -> torch.Tensor:
@@ -513,6 +516,7 @@ def _measured(study: Study, cell: Cell, show_progress: bool) -> Measurement:
         "nmse": normalised_error(samples.test, (codes @ atoms + bias).astype(np.float32)),
         "bits": bits._asdict() | {"total": bits.total},
         "gaps": _gaps(model, samples.test),
+        "recovery": _recovery(study, cell, atoms, samples.truth),
         **_of_classes(codes, samples, model, cell.seed),
     }
     return Measurement(cell, summary, start, atoms, dead)
@@ -534,6 +538,14 @@ def _gaps(model: _Model, samples: np.ndarray) -> dict[str, float]:
             network.set_dictionary(model.dictionary)
             found[str(depth)] = amortisation_gap(model.objective(given, network.encode(given)), exact).relative
     return found
+
+
+def _recovery(study: Study, cell: Cell, atoms: np.ndarray, truth: np.ndarray | None) -> dict[str, float] | None:
+    if truth is None:
+        return None
+    metric = "points" if study.data.source == "simplices" else "cosine"
+    signed = _WAYS[study.models[cell.model].kind].signed
+    return recovery(atoms, truth, metric=metric, signed=signed)._asdict()
 
 
 def _of_classes(codes: Any, samples: _Samples, model: _Model, seed: int) -> dict[str, Any]:
