@@ -317,9 +317,9 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             model = cls(**note["parameters"])
             model.components_ = tensors["components_"].numpy()
             if clusters := _part(tensors, "clusters."):
-                arrays = {name: value.numpy() for name, value in clusters.items()}
+                arrays: dict[str, Any] = {name: value.numpy() for name, value in clusters.items()}
                 model.clusters_ = CodeClusters(**arrays | {"n_components": int(clusters["n_components"])})
-                model.labels_ = model.clusters_.sample_labels
+                model.labels_ = np.asarray(model.clusters_.sample_labels)
             for name, value in note["learned"].items():
                 if name not in _LEARNED:
                     raise KeyError(name)

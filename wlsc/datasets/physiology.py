@@ -156,7 +156,7 @@ class CellTable:
         ValueError
             If the table lacks one of them.
         """
-        columns = [getattr(self, name, None) for name in properties]
+        columns: list[Any] = [getattr(self, name, None) for name in properties]
         if missing := [name for name, column in zip(properties, columns, strict=True) if column is None]:
             raise ValueError(
                 f"cells must have the properties {', '.join(properties)}, got none of {', '.join(missing)}"
