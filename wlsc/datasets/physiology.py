@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from wlsc.datasets._errors import brief
 from wlsc.datasets._hdf5_files import is_hdf5
 from wlsc.datasets.registry import DataError, fetch
 
@@ -322,7 +323,7 @@ def _read_nwb(path: Path, wanted: set[str]) -> dict[str, Sequence[Any]]:
                     if names:
                         return {name: np.asarray(table[name][:]).tolist() for name in names}
     except Exception as error:  # of the format, of HDF5, or of what a damaged file makes of either
-        raise ValueError(f"{path} is not an NWB file that can be read ({type(error).__name__}: {error})") from None
+        raise ValueError(f"{path} is not an NWB file that can be read ({brief(error)})") from None
     raise ValueError(f"{path} must have a table with one of the columns {', '.join(sorted(wanted))}, got none")
 
 
