@@ -62,7 +62,7 @@ class DataConfig:
     kind
         "natural_images", "digits" or "matrix".
     source
-        Source of that kind; see `wlsc.load_patches`, `wlsc.load_digits` and `wlsc.datasets.load_matrix`.
+        Source of that kind; see `wlsc.load_patches`, `wlsc.load_digits` and `wlsc.load_matrix`.
     options
         Further arguments of the loader, a table in TOML.
     """
