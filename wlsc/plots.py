@@ -255,13 +255,24 @@ def phase_histogram(phases: Mapping[str, np.ndarray], n_bins: int = 6) -> Figure
 
 @_styled
 def receptive_field_plane(
-    units: Mapping[str, tuple[np.ndarray, np.ndarray]], edges: tuple[np.ndarray, np.ndarray], counts: np.ndarray
+    units: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    edges: tuple[np.ndarray, np.ndarray],
+    counts: np.ndarray,
+    cells: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Figure:
-    """Draw the (nx, ny) plane of each model over the counts of cells (n_x_bins, n_y_bins) of a published table."""
+    """Draw the (nx, ny) plane of each model over the counts of cells (n_x_bins, n_y_bins) of a published table.
+
+    ``cells``, the nx and ny of a reader's own cells, are drawn beside the models' units as open squares.
+    """
     figure, axes = _axes(len(units), width=4.2 * len(units), height=4.2, sharex=True, sharey=True)
     for axis, (name, (nx, ny)) in zip(axes, units.items(), strict=True):
         mesh = axis.pcolormesh(*edges, counts.T, cmap="Greys", vmax=counts.max() * 1.6)
         axis.scatter(nx, ny, s=16, color=COLOURS[name], edgecolor="white", linewidth=0.5)
+        if cells is not None:
+            axis.scatter(
+                *cells, s=16, marker="s", facecolor="none", edgecolor="black", linewidth=0.7, label="your cells"
+            )
+            axis.legend(loc="lower right", fontsize=9)
         axis.plot([0.05, 3], [0.05, 3], color="#7A7A7A", linewidth=1, linestyle="--")
         axis.set(xscale="log", yscale="log", xlim=(0.05, 3), ylim=(0.05, 3), title=name, aspect="equal")
         axis.set_xlabel("nx (cycles across the bars)")
