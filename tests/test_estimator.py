@@ -23,7 +23,6 @@ from wlsc._io.files import save_tensors
 WEIGHT_CHECKS = (
     "check_sample_weights_pandas_series", "check_sample_weights_not_an_array", "check_sample_weights_list",
     "check_sample_weights_shape", "check_sample_weights_not_overwritten", "check_all_zero_sample_weights_error",
-    "check_readonly_memmap_input",
 )  # fmt: skip
 
 
@@ -37,6 +36,8 @@ def expected_failures(estimator):
     if estimator.trainer == "unrolled":
         weights = "sample weights are for closed-form training alone, and refused by name"
         failures |= dict.fromkeys(WEIGHT_CHECKS, weights)
+    if estimator.sparse_output:
+        failures["check_array_api_input"] = "sparse codes belong to no array namespace"
     return failures
 
 
@@ -60,7 +61,7 @@ def test_the_checks_that_scipy_must_be_told_of_when_it_is_imported():
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "check_array_api_input", __file__]
     done = subprocess.run(command, env=environment | {"SCIPY_ARRAY_API": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    assert " 4 passed" in done.stdout and "skipped" not in done.stdout
+    assert " 3 passed" in done.stdout and "skipped" not in done.stdout
 
 
 def test_codes_are_exact_for_the_learned_atoms():

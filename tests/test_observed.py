@@ -117,6 +117,13 @@ class TestEstimator:
         with pytest.raises(ValueError, match="missing must be one of 'error', 'observed', got 'mean'"):
             WLSC(n_atoms=5, missing="mean").fit(with_gaps())
 
+    def test_parts_must_be_complete(self):
+        model = WLSC(n_atoms=5, missing="observed", random_state=0)
+        with pytest.raises(ValueError, match="no missing values in partial_fit and fit_batches"):
+            model.partial_fit(with_gaps())
+        with pytest.raises(ValueError, match="no missing values in partial_fit and fit_batches"):
+            model.fit_batches([with_gaps()])
+
     def test_what_nothing_is_known_of_is_refused(self):
         model = WLSC(n_atoms=5, missing="observed", random_state=0)
         empty = with_gaps()

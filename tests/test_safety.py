@@ -11,6 +11,7 @@ import pickle
 import re
 import resource
 import struct
+import tempfile
 import zlib
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -27,11 +28,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.conftest import NOTEBOOKS, REPOSITORY
+from tests.datasets.image_writers import matlab73, png16, tiff
 from tests.faults.tiny_book import make_book, plant, said, write_page
 from wlsc import experiments, plots
 from wlsc.companion.notebooks import is_notebook, list_pages, read_code, read_notebook
 from wlsc.companion.results import save_figure
-from wlsc.datasets import load_images
+from wlsc.datasets import load_images, load_matrix
 from wlsc.datasets.idx import read_idx
 from wlsc.datasets.physiology import load_phases
 from wlsc.experiments import Config, DataConfig, ModelConfig, TrainingConfig
@@ -205,7 +207,10 @@ def read(path: Path) -> object:
         return read_idx(path)
     if path.suffix == ".csv":
         return load_phases(path).nx
-    return load_images(path, "IMAGES" if path.suffix == ".mat" else None)
+    if path.suffix == ".npz":
+        return load_matrix(path)[0]
+    stacks = path.suffix in (".npy", ".mat")
+    return load_images(path, "IMAGES" if path.suffix == ".mat" else None, image_axis=2 if stacks else None)
 
 
 def assert_one_sentence(error: ValueError, path: Path) -> None:
@@ -241,6 +246,13 @@ def valid_files() -> dict[str, bytes]:
         files[name] = stream.getvalue()
     np.save(stream := io.BytesIO(), stack)
     files["stack.npy"] = stream.getvalue()
+    np.savez_compressed(stream := io.BytesIO(), samples=stack[..., 0])
+    files["packed.npz"] = stream.getvalue()
+    deep = pixels.astype(np.uint16) * 257
+    files |= {"deep.png": png16(deep), "stack.tif": tiff([deep, deep])}
+    with tempfile.TemporaryDirectory() as folder:
+        matlab73(Path(folder) / "new.mat", IMAGES=stack)
+        files["new.mat"] = (Path(folder) / "new.mat").read_bytes()
     idx = b"\0\0\x08\x03" + struct.pack(">III", 2, 3, 4) + bytes(24)
     files |= {"plain.idx": idx, "zipped.idx": gzip.compress(idx, mtime=0)}
     files["phases.csv"] = b"nx,ny,phase_deg\n0.1,0.2,30\n0.3,0.4,60\n"

@@ -15,6 +15,7 @@ _PUBLIC = {
     "kkt_residual": "wlsc.problem",
     "laplacian_quadratic_form": "wlsc.problem",
     "load_digits": "wlsc.datasets.digits",
+    "load_matrix": "wlsc.datasets.matrices",
     "load_patches": "wlsc.datasets.natural_images",
     "objective": "wlsc.problem",
     "project_simplex": "wlsc.simplex",
@@ -22,8 +23,8 @@ _PUBLIC = {
 }
 
 _SUBMODULES = (
-    "analysis", "companion", "datasets", "dictionary", "experiments", "inference", "models", "plots", "problem",
-    "simplex", "training",
+    "analysis", "companion", "datasets", "dictionary", "experiments", "inference", "models", "observed", "plots",
+    "problem", "simplex", "training",
 )  # fmt: skip
 
 __all__ = ["__version__", *_PUBLIC]

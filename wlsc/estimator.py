@@ -17,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from wlsc._io.files import load_tensors, save_tensors
-from wlsc._validation import check_choice, check_count, check_penalty
+from wlsc._validation import check_choice, check_count, check_penalty, to_torch
 from wlsc.dictionary import initialize_dictionary
 from wlsc.inference.exact import infer_codes
 from wlsc.models.wlsc import WLSCAutoencoder
@@ -195,7 +195,7 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Learn a dictionary from one pass over any iterable of batches, each of shape (n_samples, n_features)."""
         started = False
         for batch in batches:
-            samples = self._validated(batch, reset=not started)
+            samples = self._complete(batch, reset=not started)
             if not started:
                 self._start(samples)
                 started = True
@@ -207,7 +207,7 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from one batch, shape (n_samples, n_features); the first call chooses the first atoms from it."""
         first = not hasattr(self, "_trainer")
-        samples = self._validated(X, reset=first)
+        samples = self._complete(X, reset=first)
         if first:
             self._start(samples)
         self._step(samples)
@@ -319,7 +319,7 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             if clusters := _part(tensors, "clusters."):
                 arrays: dict[str, Any] = {name: value.numpy() for name, value in clusters.items()}
                 model.clusters_ = CodeClusters(**arrays | {"n_components": int(clusters["n_components"])})
-                model.labels_ = arrays["sample_labels"]
+                model.labels_ = np.asarray(model.clusters_.sample_labels)
             for name, value in note["learned"].items():
                 if name not in _LEARNED:
                     raise KeyError(name)
@@ -381,7 +381,7 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _dense_codes(self, samples: np.ndarray) -> np.ndarray:
         device = self._device()
         atoms = torch.as_tensor(self.components_, device=device)
-        batch = torch.as_tensor(np.array(samples)).to(atoms)
+        batch = to_torch("X", samples, finite=False).to(atoms)  # infer_codes looks at every value
         if self.missing == "observed":
             return infer_observed_codes(batch, atoms, self.lam).cpu().numpy()
         how: dict[str, Any] = (
@@ -425,6 +425,12 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         finite: Any = "allow-nan" if self.missing == "observed" else True
         samples = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset, ensure_all_finite=finite)
         return X if isinstance(X, np.memmap) and X.dtype == samples.dtype else samples
+
+    def _complete(self, X: Any, reset: bool) -> np.ndarray:
+        samples = self._validated(X, reset)
+        if self.missing == "observed" and np.isnan(samples).any():
+            raise ValueError("X must have no missing values in partial_fit and fit_batches, got NaN: fit takes them")
+        return samples
 
     def _device(self) -> torch.device:
         name = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device

@@ -260,11 +260,15 @@ def phase_histogram(phases: Mapping[str, np.ndarray], n_bins: int = 6) -> Figure
 
 @_styled
 def receptive_field_plane(
-    units: Mapping[str, tuple[np.ndarray, np.ndarray]], edges: tuple[np.ndarray, np.ndarray], counts: np.ndarray
+    units: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    edges: tuple[np.ndarray, np.ndarray],
+    counts: np.ndarray,
+    cells: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Figure:
     """Draw the (nx, ny) plane of each model over the counts of cells (n_x_bins, n_y_bins) of a published table.
 
-    Units outside of the axes are hollow and stand at the edge that they lie beyond; the titles count them.
+    Units outside of the axes are hollow and stand at the edge that they lie beyond; the titles count them. ``cells``, the
+    nx and ny of a reader's own cells, are drawn beside the models' units as open squares.
     """
     figure, axes = _axes(len(units), width=4.2 * len(units), height=4.2, sharex=True, sharey=True)
     for axis, (name, (nx, ny)) in zip(axes, units.items(), strict=True):
@@ -276,6 +280,11 @@ def receptive_field_plane(
         hollow: Any = {"s": 16, "facecolor": "white", "edgecolor": COLOURS[name], "clip_on": False, "zorder": 3}
         for is_chosen, look in ((is_inside, filled), (~is_inside, hollow)):
             axis.scatter(shown[is_chosen, 0], shown[is_chosen, 1], **look)
+        if cells is not None:
+            axis.scatter(
+                *cells, s=16, marker="s", facecolor="none", edgecolor="black", linewidth=0.7, label="your cells"
+            )
+            axis.legend(loc="lower right", fontsize=9)
         axis.plot(_PLANE, _PLANE, color="#7A7A7A", linewidth=1, linestyle="--")
         title = f"{name}\n{len(places)} units, {np.sum(~is_inside)} beyond the axes"
         axis.set(xscale="log", yscale="log", xlim=_PLANE, ylim=_PLANE, title=title, aspect="equal")

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 
 from tests.damage import damaged
-from wlsc.datasets.physiology import load_cells
+from wlsc import plots
+from wlsc.datasets.physiology import load_cells, load_nx_ny_counts
 
 N_DAMAGED = int(os.environ.get("WLSC_DAMAGED_FILES", "100"))
 TEXT = "cell,nx,ny,phase_deg,cv,f1_f0\na,0.3,0.4,10,0.5,1.2\nb,0.5,,80,nan,0.4\n"
@@ -128,3 +129,14 @@ def test_damaged_nwb_files_give_cells_or_one_sentence(nwb, tmp_path_factory, rec
 
     read_one()
     record_property("inputs", len(n_tried))
+
+
+def test_the_readers_cells_are_drawn_beside_the_models(tmp_path):
+    (tmp_path / "cells.csv").write_text("nx,ny\n0.3,0.4\n0.5,\n0.6,0.7\n")
+    published = load_nx_ny_counts()
+    units = {"WLSC": (np.array([0.2]), np.array([0.2])), "sparse coding": (np.array([1.0]), np.array([1.0]))}
+    own = load_cells(tmp_path / "cells.csv").known("nx", "ny")
+    figure = plots.receptive_field_plane(units, published.edges, published.counts, tuple(own))
+    for axis in figure.axes[:2]:
+        np.testing.assert_array_equal(axis.collections[-1].get_offsets(), [[0.3, 0.4], [0.6, 0.7]])
+        assert [text.get_text() for text in axis.get_legend().get_texts()] == ["your cells"]

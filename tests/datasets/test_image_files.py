@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import scipy.io
+import skimage
 from hypothesis import given, settings
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence
 
 from tests.damage import damaged
 from tests.datasets.image_writers import matlab73, noise, png16, smooth_scene, tiff, valid_files, van_hateren
@@ -77,6 +79,14 @@ class TestPictures:
         assert found.files[0].encoding == ("srgb" if dtype[0] == "u" else "linear")
         assert "TIFF of 3 pages" in str(found)
 
+    def test_a_stack_that_others_wrote(self):
+        path = Path(skimage.__file__).parent / "data" / "multipage.tif"
+        with Image.open(path) as stored:
+            pages = [np.asarray(page) for page in ImageSequence.Iterator(stored)]
+        images = load_images(path, encoding="linear")
+        assert len(images) == len(pages) == 2
+        np.testing.assert_allclose(images, np.array(pages) / 255, atol=1e-6)
+
     def test_pages_of_different_sizes_and_those_of_pillow(self, tmp_path):
         (tmp_path / "sizes.tif").write_bytes(tiff([noise(4, 5), noise(6, 3)]))
         assert [image.shape for image in load_images(tmp_path / "sizes.tif")] == [(4, 5), (6, 3)]
@@ -136,6 +146,20 @@ class TestVanHateren:
         settings_list.write_text("nothing\n")
         with pytest.raises(ValueError, match="calibration must list at least one image"):
             load_images(tmp_path / "images", calibration=settings_list)
+
+    def test_damaged_files_give_pixels_or_one_sentence(self, tmp_path_factory):
+        path, valid = tmp_path_factory.mktemp("fuzz") / "imk00001.iml", van_hateren(smooth_scene())
+
+        @settings(max_examples=max(N_DAMAGED // 10, 5), deadline=None, database=None)  # 3 MB each
+        @given(content=damaged(valid))
+        def read_one(content):
+            path.write_bytes(content)
+            try:
+                assert load_images(path)[0].shape == (1024, 1536)
+            except ValueError as error:
+                assert path.name in str(error)
+
+        read_one()
 
     def test_another_length_and_swapped_bytes_are_refused(self, tmp_path):
         content = van_hateren(smooth_scene())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wlsc.datasets._errors import brief
 from wlsc.datasets._hdf5_files import is_from_matlab, is_hdf5, open_hdf5, read_hdf5
 from wlsc.datasets._mat5_files import list_mat5, read_mat5
 
@@ -131,7 +132,7 @@ def map_npy(path: Path) -> np.memmap:
     try:
         return np.lib.format.open_memmap(path, mode="r")  # refuses objects, and what the file cannot hold
     except Exception as error:
-        raise ValueError(f"{path} is not a .npy file of numbers ({type(error).__name__}: {error})") from None
+        raise ValueError(f"{path} is not a .npy file of numbers ({brief(error)})") from None
 
 
 def _split(stack: np.ndarray, axis: int | None, path: Path) -> list[np.ndarray]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from wlsc.datasets._errors import brief
+
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SIGNATURE_AT = (0, 512)  # MATLAB puts a header of 512 bytes of its own before it
 _MATLAB_INTERNALS = ("#refs#", "#subsystem#")
@@ -40,7 +42,7 @@ def open_hdf5(path: Path) -> Iterator[dict[str, Any]]:
         with h5py.File(path, "r") as file:
             yield _numeric_datasets(file)
     except (OSError, RuntimeError, KeyError, TypeError, MemoryError, OverflowError) as error:
-        raise ValueError(f"{path} is not an HDF5 file that can be read ({error})") from None
+        raise ValueError(f"{path} is not an HDF5 file that can be read ({brief(error)})") from None
 
 
 def is_from_matlab(dataset: Any) -> bool:

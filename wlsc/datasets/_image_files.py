@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from wlsc.datasets._array_files import read_arrays
+from wlsc.datasets._errors import brief
 from wlsc.datasets._hdf5_files import is_hdf5
 from wlsc.datasets._pictures import is_tiff, read_picture, read_tiff
 from wlsc.datasets._van_hateren import N_BYTES, read_van_hateren
@@ -91,8 +92,7 @@ def _read_picture_file(path: Path, tiff: bool, encoding: str | None) -> tuple[li
     try:
         images, kind, said = (read_tiff if tiff else read_picture)(content, said)
     except Exception as error:
-        why = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path} is not an image that can be read ({why})") from None
+        raise ValueError(f"{path} is not an image that can be read ({brief(error)})") from None
     if not all(np.isfinite(image).all() for image in images):
         raise ValueError(f"{path} must hold finite numbers, got NaN or infinite values")
     return images, kind, said

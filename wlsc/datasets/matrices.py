@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wlsc.datasets._array_files import find_array, map_npy
+from wlsc.datasets._errors import brief
 from wlsc.datasets._hdf5_files import is_from_matlab, is_hdf5, open_hdf5
 
 #: Matrices up to this size are held in memory, larger ones are mapped from a file.
@@ -85,10 +86,11 @@ def load_matrix(
         else:
             found = _read_table(path, labels, allow_missing)
     except (OSError, EOFError, MemoryError) as error:
-        raise ValueError(f"{path} is not a matrix that can be read ({error})") from None
+        raise ValueError(f"{path} is not a matrix that can be read ({brief(error)})") from None
     except ValueError as error:
-        said = str(error)
-        raise ValueError(said if str(path) in said else f"{path} is not a matrix that can be read ({said})") from None
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path} is not a matrix that can be read ({brief(error)})") from None
     samples, given = found
     _check_values(path, samples, allow_missing)
     if given is not None and len(given) != len(samples):
@@ -117,7 +119,7 @@ def _read_npz(path: Path, variable: str | None, labels: str | int | None) -> tup
             samples, from_column = _split_columns(_npz_blocks(archive, name), column)
             return samples, from_column if given is None else given
     except Exception as error:  # of the archive, of its compression, or of the array
-        raise ValueError(str(error) or type(error).__name__) from None
+        raise ValueError(brief(error)) from None
 
 
 def _npz_header(archive: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from wlsc.datasets._errors import brief
 from wlsc.datasets._hdf5_files import is_hdf5
 from wlsc.datasets.registry import DataError, fetch
 
@@ -156,11 +157,11 @@ class CellTable:
         ValueError
             If the table lacks one of them.
         """
-        if missing := [name for name in properties if getattr(self, name, None) is None]:
+        columns: list[Any] = [getattr(self, name, None) for name in properties]
+        if missing := [name for name, column in zip(properties, columns, strict=True) if column is None]:
             raise ValueError(
                 f"cells must have the properties {', '.join(properties)}, got none of {', '.join(missing)}"
             )
-        columns: list[np.ndarray] = [getattr(self, name) for name in properties]
         measured = np.all([np.isfinite(column) for column in columns], axis=0)
         return [column[measured] for column in columns]
 
@@ -322,7 +323,7 @@ def _read_nwb(path: Path, wanted: set[str]) -> dict[str, Sequence[Any]]:
                     if names:
                         return {name: np.asarray(table[name][:]).tolist() for name in names}
     except Exception as error:  # of the format, of HDF5, or of what a damaged file makes of either
-        raise ValueError(f"{path} is not an NWB file that can be read ({type(error).__name__}: {error})") from None
+        raise ValueError(f"{path} is not an NWB file that can be read ({brief(error)})") from None
     raise ValueError(f"{path} must have a table with one of the columns {', '.join(sorted(wanted))}, got none")
 
 

@@ -67,7 +67,7 @@ class DataConfig:
     kind
         One of the kinds of `wlsc.experiments.kinds.DATA_KINDS`, such as "natural_images".
     source
-        Source of that kind; see `wlsc.load_patches`, `wlsc.load_digits`, `wlsc.datasets.load_matrix` and
+        Source of that kind; see `wlsc.load_patches`, `wlsc.load_digits`, `wlsc.load_matrix` and
         `wlsc.datasets.planted.load_planted`.
     options
         Further arguments of the loader, a table in TOML.
