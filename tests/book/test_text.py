@@ -203,6 +203,5 @@ def test_a_chapter_shows_little_code_and_hides_less(chapter):
     hidden = [cell for cell in cells if HIDING & set(cell.metadata.get("tags", []))]
     assert len(hidden) <= len(cells) / 5
     assert max(len(cell.source.splitlines()) for cell in cells if cell not in hidden) <= 15
-    assert max(len(line) for cell in cells if cell not in hidden for line in cell.source.splitlines()) <= 80
     n_code = sum(len(cell.source.splitlines()) for cell in cells)
     assert n_code <= len(path.read_text(encoding="utf-8").splitlines()) / 3
