@@ -267,8 +267,8 @@ def receptive_field_plane(
 ) -> Figure:
     """Draw the (nx, ny) plane of each model over the counts of cells (n_x_bins, n_y_bins) of a published table.
 
-    Units outside of the axes are hollow and stand at the edge that they lie beyond; the titles count them. ``cells``, the
-    nx and ny of a reader's own cells, are drawn beside the models' units as open squares.
+    Units outside of the axes are hollow and stand at the edge that they lie beyond; the titles count them. ``cells``,
+    the nx and ny of a reader's own cells, are drawn beside the models' units as open squares.
     """
     figure, axes = _axes(len(units), width=4.2 * len(units), height=4.2, sharex=True, sharey=True)
     for axis, (name, (nx, ny)) in zip(axes, units.items(), strict=True):
