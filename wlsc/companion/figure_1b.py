@@ -14,6 +14,7 @@ import numpy as np
 from wlsc import plots
 from wlsc.analysis.clustering import class_purity
 from wlsc.companion import verdicts
+from wlsc.companion.explorers import Still
 from wlsc.companion.results import SavedFigure, SavedTable, measured, save_figure, save_table
 from wlsc.experiments.claims.base import Claim, Measured
 from wlsc.experiments.claims.clusters import purity_difference
@@ -36,6 +37,10 @@ PICTURES = {
     "pixels": ("pixels", "none"),
     "WLSC on Gaussian digits": ("wlsc", "gaussian"),
 }
+
+#: Pictures that stand behind the explorers.
+STILL_OF_ATOMS = Still("atom-clusters.png", "Rows of small pictures of digits, the atoms of the dictionary.")
+STILL_OF_PLANES = Still("fig-1b.png", "Scatter plots of t-SNE, coloured by class of digit.")
 
 #: Ways of clustering that no label had a part in.
 WAYS = {"k_means": "k-means", "textbook": "textbook spectral", "eigengap": "eigengap", "labels": "its own"}
