@@ -12,10 +12,7 @@ from wlsc.experiments.kinds import study_module
 def load_study(name: str, profile: str, folder: Path = Path("studies")) -> Any:
     """Read the study ``folder/profile/name.toml``; a notebook's folder holds ``studies``.
 
-    Returns
-    -------
-    Study
-        Of the module that the file names under ``measures``, such as `wlsc.experiments.studies.clusters.Study`.
+    What it gives is the ``Study`` of the module that the file names under ``measures``.
 
     Raises
     ------
