@@ -474,7 +474,7 @@ def orientation_maps(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Fig
     """Draw maps of orientation, complex images e^{2iθ} with NaN where there is none, and the charges of pinwheels.
 
     Hue is orientation, on a cyclic map that colour-blind readers can follow by its lightness. Charges have one row and
-    one column less; those above 0 are circles, those below 0 triangles.
+    one column less; those above 0 are circles, those below 0 triangles. A cross marks a cell without orientation.
     """
     n_rows = 2 if len(panels) > 3 else 1
     n_columns = -(-len(panels) // n_rows)

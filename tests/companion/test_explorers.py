@@ -250,3 +250,51 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(folder, make, c
 def test_more_classes_than_colours_are_refused():
     with pytest.raises(ValueError, match="labels must name at most 10 classes, got 11"):
         chart(points=np.ones((11, 2)), labels=np.arange(11), images=np.ones((11, 16)), codes=np.eye(11)[:, :5])
+
+
+PLACES = np.array([[0, 0], [0, 1], [1, 2], [2, 0], [2, 2]])
+
+
+def lay(**changes: Any) -> explorers.Explorer:
+    given = {
+        "filters": ATOMS,
+        "places": PLACES,
+        "shape": (3, 3),
+        "orientations_deg": np.array([0.0, 45.0, np.nan, 90.0, 179.0]),
+        "stimuli": IMAGES,
+        "codes": CODES,
+        "n_listed": 2,
+    }
+    return explorers.atom_sheet("sheet", "quick", **given | changes, still=STILL)
+
+
+def test_a_sheet_keeps_the_stimuli_that_tie_an_atom_to_those_around_it(folder):
+    lay()
+    data = read(folder / "sheet.js")
+    cells = data["cells"].astype(int)
+    assert [cells[tuple(place)] for place in PLACES] == list(range(5))
+    assert (cells == 5).sum() == 4
+    np.testing.assert_allclose(data["orientations"].ravel(), [0, 45, -1, 90, 179])
+    around = {0: [1], 1: [0, 2], 2: [1, 4], 3: [], 4: [2]}
+    for atom, near in around.items():
+        ties = CODES[:, atom] * CODES[:, near].sum(axis=1)
+        expected = np.argsort(-ties, kind="stable")[:2]
+        pictures = IMAGES[expected] / np.abs(IMAGES[expected]).max(axis=1, keepdims=True)
+        step = data["stimuli"].max() - data["stimuli"].min()
+        np.testing.assert_allclose(data["stimuli"][data["ties"][atom].astype(int)], pictures, atol=step / 255)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"codes": CODES[:, :4]}, r"codes must have shape \(n, 5\)"),
+        ({"orientations_deg": np.zeros(4)}, "orientations_deg must have one entry for each of 5 rows, got 4"),
+        ({"n_listed": 8}, r"n_listed must be at most the number of stimuli \(7\), got 8"),
+        ({"shape": (2, 3)}, "places must lie on the sheet"),
+        ({"filters": np.ones((5, 7))}, "filters must hold square pictures, got 7 pixels"),
+    ],
+)
+@pytest.mark.tried("inputs")
+def test_bad_sheets_are_refused(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        lay(**changes)

@@ -87,6 +87,7 @@ def make_explorers() -> Iterator[explorers.Explorer]:
     edges = [np.array([0.1, 0.3, 1.0]), np.array([0.1, 1.0, 1.5, 2.0])]
     yield explorers.electrode("units", "quick", make_units(), edges, np.arange(6).reshape(2, 3), STILL)
     yield explorers.phase_slider("treatments", "quick", make_phases(), STILL)
+    yield explorers.atom_sheet("sheet", "quick", *make_sheet(), STILL)
 
 
 def make_toy() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,6 +111,14 @@ def make_map() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     plane = images @ rng.normal(size=(64, 2))
     codes = wlsc.infer_codes(images, images[:60], LAM)
     return plane[rows] + rng.normal(scale=0.05, size=(N_POINTS, 2)), rows, codes[rows]
+
+
+def make_sheet() -> tuple[np.ndarray, np.ndarray, tuple[int, int], np.ndarray, np.ndarray, np.ndarray]:
+    """Filters, places on a sheet of 4 × 5 with two empty cells, its shape, orientations, stimuli, and codes."""
+    rng = np.random.default_rng(5)
+    places = np.stack(np.unravel_index(np.arange(18), (4, 5)), axis=1)
+    orientations = np.where(np.arange(18) == 3, np.nan, 10.0 * np.arange(18))
+    return rng.normal(size=(18, 16)), places, (4, 5), orientations, rng.normal(size=(30, 16)), rng.random((30, 18))
 
 
 def make_units() -> dict[str, explorers.Units]:
@@ -632,7 +641,41 @@ def test_the_histogram_of_phases_follows_the_buttons(open_page):
     assert pressed.all_inner_texts() == [third]
 
 
-KINDS = ("draw", "penalty", "patch", "map", "electrode", "phases")
+def test_the_sheet_shows_the_atom_under_the_pointer(open_page):
+    page, explorer = open_page("sheet")
+    box = explorer.get_by_role("application").bounding_box()
+    for row, column in ((0, 0), (1, 3), (3, 2)):
+        page.mouse.move(box["x"] + (column + 0.5) * box["width"] / 5, box["y"] + (row + 0.5) * box["height"] / 4)
+        unit = 5 * row + column
+        assert state(explorer, "explorer.chosen") == unit
+        said = "no orientation" if unit == 3 else f"orientation {10 * unit}°"
+        assert numbers(explorer) == f"Atom {unit} in row {row + 1}, column {column + 1}: {said}."
+
+
+def test_arrow_keys_go_over_the_sheet_and_not_off_it(open_page):
+    page, explorer = open_page("sheet")
+    explorer.get_by_role("application").focus()
+    assert state(explorer, "explorer.chosen") == 12
+    for key, unit in (("ArrowUp", 7), ("ArrowRight", 8), ("ArrowRight", 9), ("ArrowRight", 9), ("ArrowDown", 14)):
+        press(page, key)
+        assert state(explorer, "explorer.chosen") == unit
+    press(page, "ArrowDown")  # an empty cell
+    assert state(explorer, "explorer.chosen") == 14
+
+
+def test_the_sheet_shows_the_filters_around(open_page):
+    _, explorer = open_page("sheet")
+    filters = make_sheet()[0]
+    drawn = explorer.get_by_label("The filters around the chosen atom").evaluate(
+        "(canvas) => Array.from(canvas.getContext('2d').getImageData(5, 5, 4, 4).data)"
+    )
+    chosen = filters[12] / np.abs(filters[12]).max()
+    grey = np.array(drawn).reshape(16, 4)[:, 0] / 255 * 2 - 1
+    assert np.abs(grey - chosen).max() <= 2 / 255 + 1 / 255
+    assert explorer.get_by_label("that ties them").count() == 4
+
+
+KINDS = ("draw", "penalty", "patch", "map", "electrode", "phases", "sheet")
 
 
 @pytest.mark.parametrize("kind", KINDS)

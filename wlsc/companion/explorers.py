@@ -20,6 +20,7 @@ import numpy as np
 
 from wlsc._io.files import write_text
 from wlsc._validation import check_count, check_penalty
+from wlsc.analysis.topography import sheet_weights
 from wlsc.companion.results import output_folder
 from wlsc.plots import CLASS_COLOURS, COLOURS
 
@@ -353,6 +354,72 @@ def electrode(
         "edges": [np.asarray(edge, dtype=float).tolist() for edge in edges],
         "counts": _packed(cells, "float32"),
         "models": [_unit_data(model, values) for model, values in units.items()],
+    }
+    return _explorer(name, profile, data, still)
+
+
+def atom_sheet(
+    name: str,
+    profile: str,
+    filters: np.ndarray,
+    places: np.ndarray,
+    shape: tuple[int, int],
+    orientations_deg: np.ndarray,
+    stimuli: np.ndarray,
+    codes: np.ndarray,
+    still: Still,
+    n_listed: int = 4,
+) -> Explorer:
+    """Make the explorer of a sheet of atoms, which shows those around the pointer and the stimuli that tie them.
+
+    A stimulus ties an atom to those in the cells around it by the product of its code on the atom and the sum of its
+    codes on them, magnitudes all.
+
+    Parameters
+    ----------
+    name, profile, still
+        As for `draw_digit`, which also says what is returned and raised.
+    filters
+        Shape (n_atoms, side²).
+    places
+        Row and column of each atom on the sheet, integers, shape (n_atoms, 2).
+    shape
+        (rows, columns) of the sheet.
+    orientations_deg
+        Of each atom, 0 to below 180 degrees, NaN where there is none, shape (n_atoms,).
+    stimuli
+        Shape (n_stimuli, side²), as many as are listed or more.
+    codes
+        Shape (n_stimuli, n_atoms).
+    n_listed
+        Stimuli that are shown for each atom.
+    """
+    atoms, patches = _table("filters", filters), _table("stimuli", stimuli)
+    weights = np.abs(_table("codes", codes, n_columns=len(atoms)))
+    for argument, values, expected in (
+        ("places", places, len(atoms)),
+        ("orientations_deg", orientations_deg, len(atoms)),
+        ("codes", weights, len(patches)),
+    ):
+        _check_rows(argument, values, expected)
+    if check_count("n_listed", n_listed) > len(patches):
+        raise ValueError(f"n_listed must be at most the number of stimuli ({len(patches)}), got {n_listed}")
+    _side("filters", atoms)
+    _side("stimuli", patches)
+    ties = weights * (weights @ sheet_weights(places, shape))
+    heaviest = np.argsort(-ties, axis=0, kind="stable")[:n_listed].T
+    shown, numbers = np.unique(heaviest, return_inverse=True)
+    cells = np.full(shape, len(atoms))
+    cells[tuple(np.asarray(places).T)] = np.arange(len(atoms))
+    data = {
+        "kind": "sheet",
+        "title": "The sheet of atoms",
+        "shape": [int(size) for size in shape],
+        "filters": _quantised(_relative(atoms)),
+        "cells": _packed(cells, "uint16"),
+        "stimuli": _quantised(_relative(patches[shown])),
+        "ties": _packed(numbers.reshape(heaviest.shape), "uint16"),
+        "orientations": _packed(np.nan_to_num(np.reshape(orientations_deg, (-1, 1)), nan=-1.0), "float32"),
     }
     return _explorer(name, profile, data, still)
 
