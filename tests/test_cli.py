@@ -290,7 +290,7 @@ class TestInit:
         code, _, err = call("init", "-o", str(tmp_path / "mine"))
         assert code != 0 and "output must be a folder without files of that name, got" in err
         code, _, err = call("init", "sounds")
-        assert code != 0 and "kind must be one of 'natural_images', 'digits', 'matrix', got 'sounds'" in err
+        assert code != 0 and "kind must be one of 'digits', 'matrix', 'natural_images', got 'sounds'" in err
 
     def test_a_column_of_labels_is_no_feature(self, call, tmp_path, monkeypatch):
         call("init", "-o", str(tmp_path / "mine"))

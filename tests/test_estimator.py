@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -170,6 +171,8 @@ class TestClusters:
         np.testing.assert_array_equal(model.predict(blobs), labels)
         assert [len(set(part)) for part in np.split(labels, 3)] == [1, 1, 1] and len(set(labels)) == 3
         assert not hasattr(WLSC(), "predict")
+        with pytest.raises(NotFittedError):  # its atoms have moved
+            model.partial_fit(blobs[:20]).predict(blobs)
         assert WLSC(n_atoms=9, n_clusters="auto", random_state=0).fit(blobs).labels_.shape == (180,)
 
 
@@ -213,6 +216,13 @@ class TestSaved:
         (tmp_path / "broken").write_bytes(b"nothing")
         with pytest.raises(ValueError, match="broken is not a safetensors file"):
             WLSC.load(tmp_path / "broken")
+        model = WLSC(n_atoms=12, random_state=0).fit(draw())
+        model.components_[3, 4] = np.nan
+        model.save(tmp_path / "nan")
+        with pytest.raises(
+            ValueError, match=r"nan is not a model that was saved \(ValueError: its atoms are not finite"
+        ):
+            WLSC.load(tmp_path / "nan")
         save_tensors(tmp_path / "other", {"components_": torch.ones(2, 2)}, {"wlsc": "{}"})
         with pytest.raises(ValueError, match="other is not a model that was saved"):
             WLSC.load(tmp_path / "other")

@@ -129,10 +129,10 @@ def init(
     """Print a configuration with comments, to be edited and trained."""
     from wlsc._validation import check_choice
     from wlsc.datasets.registry import REGISTRY
-    from wlsc.experiments.kinds import DATA_KINDS
 
     examples = REGISTRY.parent / "examples"
-    template = examples / f"{check_choice('kind', kind, tuple(DATA_KINDS))}.toml"
+    kinds = sorted(path.stem for path in examples.glob("*.toml"))
+    template = examples / f"{check_choice('kind', kind, kinds)}.toml"
     if output is None:
         typer.echo(template.read_text(encoding="utf-8"), nl=False)
         return

@@ -162,7 +162,8 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             Ignored.
         sample_weight : array-like or None
             Weight of each sample's objective, shape (n_samples,), not negative and not all zero. With weights ``fit``
-            alternates between the codes and the dictionary of all samples, as with missing values.
+            alternates between the codes and the dictionary of all samples, as with missing values; a `partial_fit`
+            that follows remembers the dictionary alone.
 
         Returns
         -------
@@ -259,7 +260,8 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """Cluster of each sample: the one whose atoms hold most of its code; int64, shape (n_samples,).
 
-        There is no such method without ``n_clusters``.
+        -1 where a code lies on atoms without a cluster alone. There is no such method without ``n_clusters``, and no
+        clusters after `partial_fit`.
         """
         check_is_fitted(self, "clusters_")
         return np.asarray(self.clusters_.predict(self._codes(self._validated(X, reset=False), True)))
@@ -326,8 +328,10 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 setattr(model, name, value)
             if note["features"] is not None:
                 model.feature_names_in_ = np.array(note["features"], dtype=object)
-            if model.components_.shape[1] != model.n_features_in_ or not np.isfinite(model.components_).all():
-                raise ValueError(f"atoms of shape {model.components_.shape}, finite or not")
+            if model.components_.shape != (model.n_atoms, model.n_features_in_):
+                raise ValueError(f"its atoms have the shape {model.components_.shape}")
+            if not np.isfinite(model.components_).all():
+                raise ValueError("its atoms are not finite")
             model._restart(tensors["components_"])
             model._trainer.load_state(_part(tensors, "trainer."))
         except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
@@ -465,4 +469,6 @@ class WLSC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _finish(self) -> Self:
         self.components_ = self._trainer.model.dictionary.detach().cpu().numpy().copy()
+        for name in ("clusters_", "labels_"):  # of another dictionary
+            self.__dict__.pop(name, None)
         return self
