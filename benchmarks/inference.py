@@ -1,7 +1,9 @@
 """How fast are exact codes on the CPU, against the unrolled encoder and the matrix product they all need?
 
     python benchmarks/inference.py
+    WLSC_BASE=/path/to/another/build python benchmarks/inference.py
 
+With the variable, another build that has a .venv of its own is measured in the same run, in turns with this one.
 Whitened natural patches of 12 × 12 pixels with 196 and 1,024 learned atoms at three values of λ, and digits of
 MNIST. The product b is part of every time. The unrolled peer is eager torch: Gram form, projection by sorting,
 float32, 30 layers.
@@ -9,12 +11,18 @@ float32, 30 layers.
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import tempfile
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from _measure import main, measured_in_process, seconds_of, spread
+from _measure import main, measured_in_process, memory_of, seconds_of, spread
 
 import wlsc
 from wlsc.dictionary import initialize_dictionary
@@ -33,6 +41,9 @@ PROBLEMS = {
     "digits, 500 atoms, λ = 0.5": ("digits", 35_037, 500, 0.5),
     "digits, 2,000 atoms, λ = 0.5": ("digits", 16_384, 2000, 0.5),
 }
+#: Numbers of data atoms, and values of λ, at which exact codes are measured beside the product alone.
+DATA_ATOMS, DATA_LAMS = (196, 1024, 4096, 16_384), (0.1, 0.01, 0.0)
+ROUNDS = 3
 N_LAYERS = 30
 REPEATS = 7
 
@@ -119,6 +130,85 @@ def lasso_scikit_learn(n_samples: int) -> dict[str, Any]:
     }
 
 
+#: One turn of one build: seconds of wall clock and of processors, of exact codes and of the product, and peak memory.
+TURN = """
+import json, resource, sys, time
+import numpy as np, torch
+from wlsc.inference.exact import infer_codes
+
+def seconds(call):
+    call()
+    started = time.perf_counter(), time.process_time()
+    call()
+    return [time.perf_counter() - started[0], time.process_time() - started[1]]
+
+rows, n_atoms, lam = np.load(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+patches, atoms = torch.as_tensor(rows[:4096]), torch.as_tensor(rows[4096:][:n_atoms])
+infer_codes(patches[:64], atoms[:64], lam, output="csr")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+codes = infer_codes(patches, atoms, lam, output="csr")
+added = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+activity = codes.values().numel() / len(patches)
+exact = seconds(lambda: infer_codes(patches, atoms, lam))
+product = seconds(lambda: patches @ atoms.T)
+print(json.dumps({"seconds": exact[0], "seconds_product": product[0], "exact_over_product": exact[0] / product[0],
+                  "exact_over_product_of_processors": exact[1] / product[1], "memory_bytes": added,
+                  "mean_activity": activity}))
+"""
+
+
+def data_atoms() -> dict[str, Any]:
+    """Exact codes over patches as atoms, each turn in a process of its own; builds take turns."""
+    builds = {"this": sys.executable}
+    if base := os.environ.get("WLSC_BASE"):
+        builds["base"] = str(Path(base) / ".venv" / "bin" / "python")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "rows.npy")
+        np.save(path, samples("patches")[: 4096 + max(DATA_ATOMS)])
+        return {
+            f"{n_atoms} atoms, λ = {lam:g}": _turns(builds, [str(path), str(n_atoms), str(lam)])
+            for n_atoms in DATA_ATOMS
+            for lam in DATA_LAMS
+        }
+
+
+def _turns(builds: dict[str, str], arguments: list[str]) -> dict[str, Any]:
+    turns: dict[str, list[dict[str, float]]] = {name: [] for name in builds}
+    for _ in range(ROUNDS):
+        for name, python in builds.items():
+            print(f"data_atoms {name} {arguments[1:]}", file=sys.stderr, flush=True)
+            # in the folder of the build, so that its own package is the one that is imported
+            done = subprocess.run(
+                [python, "-c", TURN, *arguments],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+                cwd=Path(python).parents[2],
+                env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
+            )
+            turns[name].append(json.loads(done.stdout.splitlines()[-1]))
+    result: dict[str, Any] = {
+        name: {key: spread([turn[key] for turn in given]) for key in given[0]} for name, given in turns.items()
+    }
+    if "base" in turns:
+        pairs = zip(turns["base"], turns["this"], strict=True)
+        result["base_over_this"] = spread([base["seconds"] / this["seconds"] for base, this in pairs])
+    return result
+
+
+@measured_in_process
+def many_atoms(n_atoms: int, n_samples: int) -> dict[str, Any]:
+    """Normal samples and atoms of 144 features: memory that the codes add, and the certificate of some."""
+    generator = torch.Generator().manual_seed(0)
+    atoms = torch.randn(n_atoms, 144, generator=generator)
+    patches = atoms[:n_samples] + torch.randn(n_samples, 144, generator=generator)
+    infer_codes(patches[:64], atoms[:64], 0.1, output="csr")
+    memory = memory_of(lambda: infer_codes(patches, atoms, 0.1, output="csr"))
+    some = patches[:64]
+    residuals = wlsc.kkt_residual(some, atoms, infer_codes(some, atoms, 0.1), 0.1)
+    return {"n_samples": n_samples, "memory_bytes": memory, "worst_residual": float(residuals.max())}
+
+
 @measured_in_process
 def projection_alone(library: str) -> dict[str, Any]:
     """The projection onto the simplex of 4,096 rows of 500."""
@@ -169,6 +259,8 @@ def measure() -> dict[str, Any]:
     return {
         "n_layers": N_LAYERS,
         "problems": problems,
+        "data_atoms": data_atoms(),
+        "many_atoms": {str(n_atoms): many_atoms(n_atoms, 1024) for n_atoms in (16_384, 65_536)},
         "cold_over_warm_in_total": totals["cold"] / totals["warm"],
         "scaling": {"default": default, "curves": curves},
         "lasso_scikit_learn": _spreads(lasso_scikit_learn(512)),

@@ -39,6 +39,30 @@ def test_closed_form_is_the_minimum(lam):
     np.testing.assert_allclose(updated.numpy(), found.x.reshape(dictionary.shape), atol=1e-5)
 
 
+@pytest.mark.parametrize("lam", [0.0, 1e-3, 0.1, 1e3])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_sparse_statistics_give_the_direct_dictionary(monkeypatch, lam, offset):
+    rng = np.random.default_rng(0)
+    patches, dictionary = (torch.as_tensor(offset + rng.normal(size=(n, 20))) for n in (3000, 300))
+    codes = torch.zeros(3000, 300, dtype=torch.float64)
+    for code in codes:  # five of all atoms but five
+        code[rng.choice(295, 5, replace=False)] = torch.as_tensor(rng.dirichlet(np.ones(5)))
+    origin = dictionary.mean(0)
+    direct = SufficientStatistics.of(codes, patches, origin)
+    expected = closed_form_update(direct, dictionary, lam)
+    monkeypatch.setattr("wlsc.dictionary._MANY_ATOMS", 300)
+    parts = [SufficientStatistics.of(codes[part::2], patches[part::2], origin) for part in (0, 1)]
+    sparse = SufficientStatistics.nothing(dictionary).add(parts[0]).add(parts[1])
+    assert sparse.codes_codes.is_sparse
+    torch.testing.assert_close(sparse.codes_codes.to_dense(), direct.codes_codes)
+    torch.testing.assert_close(closed_form_update(sparse, dictionary, lam), expected, rtol=1e-6, atol=1e-6)
+    for given in (direct, sparse):
+        renewed, atoms = revive_atoms(given, dictionary, patches[:9])
+        kept = renewed.codes_codes.to_dense()
+        torch.testing.assert_close(kept[:295, :295], direct.codes_codes[:295, :295])
+        assert float(kept[295:].abs().max()) == 0 and torch.equal(atoms[295:], patches[:5])
+
+
 def test_closed_form_keeps_unused_atoms_and_survives_singular_systems():
     patches, dictionary, codes = draw(1)
     codes[:, 2] = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,12 @@ from wlsc.problem import curvature
 
 #: Samples per atom among which k-means++ chooses; bounds its cost on large data.
 _CANDIDATES_PER_ATOM = 100
+
+#: Atoms from which codesᵀ codes is a sparse matrix, on the CPU: most pairs of many atoms never meet in a sample.
+_MANY_ATOMS = 8192
+
+#: Relative residual at which conjugate gradients end, and steps after which they do.
+_SOLVED, _MOST_STEPS = 1e-12, 10_000
 
 #: An atom counts as dead when its share of the usage is this much smaller than an equal share.
 _DEAD_SHARE = 1e-2
@@ -28,7 +35,8 @@ class SufficientStatistics:
     Attributes
     ----------
     codes_codes
-        XXᵀ of the paper, shape (n_atoms, n_atoms).
+        XXᵀ of the paper, shape (n_atoms, n_atoms); a sparse COO tensor, of the pairs that have met in a sample, for
+        8,192 atoms and more on the CPU.
     codes_patches
         XYᵀ of the paper, shape (n_atoms, n_features).
     usage
@@ -49,15 +57,26 @@ class SufficientStatistics:
     @classmethod
     def of(cls, codes: torch.Tensor, patches: torch.Tensor, origin: torch.Tensor | None = None) -> SufficientStatistics:
         """Statistics of one batch: codes (n_samples, n_atoms), dense or sparse, and patches (n_samples, n_features)."""
-        few = sparse_if_few(codes)
+        many = codes.shape[1] >= _MANY_ATOMS and codes.is_cpu
+        few = codes if codes.is_sparse else codes.to_sparse() if many else sparse_if_few(codes)
+        pairs = _sparse_product(few.t(), few) if many else few.t() @ codes.to_dense()
         patches = patches if origin is None else patches - origin
         return cls(
-            (few.t() @ codes.to_dense()).double(),
+            pairs.double(),
             (few.t() @ patches).double(),
             sum_along(few.abs(), 0).double(),
             torch.tensor(float(few.shape[0]), dtype=torch.float64, device=codes.device),
             origin,
         )
+
+    @classmethod
+    def nothing(cls, dictionary: torch.Tensor) -> SufficientStatistics:
+        """Statistics of no samples, for a dictionary (n_atoms, n_features)."""
+        n_atoms, n_features = dictionary.shape
+        layout = torch.sparse_coo if n_atoms >= _MANY_ATOMS and dictionary.is_cpu else torch.strided
+        of_atoms = torch.zeros(n_atoms, n_features, dtype=torch.float64, device=dictionary.device)
+        pairs = torch.zeros(n_atoms, n_atoms, layout=layout, dtype=torch.float64, device=dictionary.device)
+        return cls(pairs, of_atoms, of_atoms.new_zeros(n_atoms), of_atoms.new_zeros(()))
 
     def add(self, other: SufficientStatistics, forgetting: float = 1.0) -> SufficientStatistics:
         """Return ``forgetting`` · self + other."""
@@ -147,7 +166,7 @@ def closed_form_update(statistics: SufficientStatistics, dictionary: torch.Tenso
         The dictionary so far, shape (n_atoms, n_features); gives the unused atoms, dtype and device.
     lam
         Weight λ ≥ 0 of the penalty. At λ = 0 the system can be singular; the solution nearest to ``dictionary`` is
-        returned.
+        returned, for sparse statistics with atoms weighted by the root of their usage.
 
     Returns
     -------
@@ -157,6 +176,8 @@ def closed_form_update(statistics: SufficientStatistics, dictionary: torch.Tenso
     in_use = statistics.usage > 0
     if not bool(in_use.any()):
         return dictionary.clone()
+    if statistics.codes_codes.is_sparse:
+        return _by_conjugate_gradients(statistics, dictionary, lam)
     used = slice(None) if bool(in_use.all()) else in_use  # a slice copies nothing
     factor, origin = curvature(lam), 0.0 if statistics.origin is None else statistics.origin.double()
     system = factor * statistics.codes_codes[used][:, used] + torch.diag((1 - factor) * statistics.usage[used])
@@ -169,6 +190,43 @@ def closed_form_update(statistics: SufficientStatistics, dictionary: torch.Tenso
         atoms = before + torch.linalg.pinv(system, hermitian=True) @ (target - system @ before)
     updated = dictionary.clone()
     updated[used] = (atoms + origin).to(dictionary.dtype)
+    return updated
+
+
+def _by_conjugate_gradients(statistics: SufficientStatistics, dictionary: torch.Tensor, lam: float) -> torch.Tensor:
+    """`closed_form_update` from sparse statistics: memory for five dictionaries in float64 beside them.
+
+    In units of the roots of the usage D = diag(X1) the system is γN + (1 − γ)I with N = D^−½XXᵀD^−½. The rows of X/D
+    and the columns of X sum to one, so that N has eigenvalues of at most 1: the condition is at most (1 + 2λ)/(2λ),
+    whatever the number of atoms.
+    """
+    factor = curvature(lam)
+    origin = torch.zeros(()) if statistics.origin is None else statistics.origin
+    roots = statistics.usage.sqrt()
+    inverse = torch.where(roots > 0, 1 / roots, 0)[:, None]
+    pairs = statistics.codes_codes.coalesce()
+
+    def apply(atoms: torch.Tensor) -> torch.Tensor:
+        return factor * inverse * (pairs @ (inverse * atoms)) + (1 - factor) * atoms
+
+    atoms = roots[:, None] * (dictionary.double() - origin.double())
+    target = inverse * statistics.codes_patches
+    residual = target - apply(atoms)
+    direction, square = residual.clone(), residual.square().sum(0)
+    goal = _SOLVED**2 * target.square().sum(0)
+    for _ in range(_MOST_STEPS):
+        if bool((square <= goal).all()):
+            break
+        image = apply(direction)
+        energy = (direction * image).sum(0)
+        step = torch.where(energy > 0, square / energy, 0)
+        atoms += step * direction
+        residual -= step * image
+        before, square = square, residual.square().sum(0)
+        direction = residual + torch.where(before > 0, square / before, 0) * direction
+    updated = dictionary.clone()
+    used = statistics.usage > 0
+    updated[used] = (inverse * atoms + origin.double())[used].to(dictionary.dtype)
     return updated
 
 
@@ -234,8 +292,25 @@ def revive_atoms(
     keep = torch.ones_like(statistics.usage).index_fill_(0, dead, 0)
     renewed = replace(
         statistics,
-        codes_codes=statistics.codes_codes * keep * keep[:, None],
+        codes_codes=_of_pairs(statistics.codes_codes, keep),
         codes_patches=statistics.codes_patches * keep[:, None],
         usage=statistics.usage * keep,
     )
     return renewed, atoms
+
+
+def _sparse_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        return torch.sparse.mm(left, right)
+
+
+def _of_pairs(matrix: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """Entries (n_atoms, n_atoms) of two atoms that are both kept; zero elsewhere."""
+    if not matrix.is_sparse:
+        return matrix * keep * keep[:, None]
+    matrix = matrix.coalesce()
+    both = (keep[matrix.indices()] > 0).all(0)
+    return torch.sparse_coo_tensor(
+        matrix.indices()[:, both], matrix.values()[both], matrix.shape, is_coalesced=True, check_invariants=False
+    )

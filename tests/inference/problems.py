@@ -1,5 +1,7 @@
 """Problems of all shapes, offsets and scales for the exact solvers, and what every answer to them must keep."""
 
+from unittest import mock
+
 import numpy as np
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
@@ -7,6 +9,7 @@ from scipy.spatial.distance import cdist
 import wlsc
 from tests.inference.degenerate import degenerate_problems
 from tests.inference.reference import by_daqp, by_enumeration, scales, values
+from wlsc.inference import exact
 
 #: `kkt_residual` that is promised by default.
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-6}
@@ -38,22 +41,36 @@ def coincide(patches, dictionary):
 
 
 def check_against_reference(patches, dictionary, lam):
-    """Solve, and hold the codes to the simplex, the certificate and an independent solver of the data as they are."""
+    """Solve in both ways, and hold the codes to the simplex, the certificate and an independent solver."""
     try:
-        codes = wlsc.infer_codes(patches, dictionary, lam)
+        found = [_solve(patches, dictionary, lam, many) for many in (len(dictionary) + 1, 1)]
     except ValueError as refusal:
         assert "common offset" in str(refusal) and coincide(patches, dictionary)
         return
+    reference = _reference(patches, dictionary, lam)
+    for codes in found:
+        _check(patches, dictionary, lam, codes, reference)
+
+
+def _solve(patches, dictionary, lam, many):
+    """Codes over all inner products of the atoms, or over working sets from so ``many`` atoms."""
+    with mock.patch.object(exact, "_MANY_ATOMS", many):
+        return wlsc.infer_codes(patches, dictionary, lam)
+
+
+def _reference(patches, dictionary, lam):
+    if len(dictionary) <= FEW_ATOMS:
+        return by_enumeration(patches, dictionary, lam)
+    if lam < BEYOND_DAQP:
+        return by_daqp(patches, dictionary, lam)
+    return np.eye(len(dictionary))[cdist(patches, dictionary).argmin(axis=1)]  # the optimum up to 1/λ
+
+
+def _check(patches, dictionary, lam, codes, reference):
     tolerance = TOLERANCE[patches.dtype.type]
     assert codes.dtype == patches.dtype and codes.min() >= 0
     np.testing.assert_allclose(codes.sum(axis=1), 1, atol=1e-6, rtol=0)
     assert wlsc.kkt_residual(patches, dictionary, codes, lam).max() <= tolerance
-    if len(dictionary) <= FEW_ATOMS:
-        reference = by_enumeration(patches, dictionary, lam)
-    elif lam < BEYOND_DAQP:
-        reference = by_daqp(patches, dictionary, lam)
-    else:  # the nearest atom is the optimum up to 1/λ
-        reference = np.eye(len(dictionary))[cdist(patches, dictionary).argmin(axis=1)]
     allowed = tolerance * scales(patches, dictionary) + np.finfo(float).tiny
     above = values(patches, dictionary, codes, lam) - values(patches, dictionary, reference, lam)
     assert np.all(above <= allowed), (above / allowed).max()

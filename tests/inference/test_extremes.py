@@ -31,10 +31,10 @@ def draw(name, dtype):
     return (of_samples * patches).astype(dtype), (of_atoms * atoms).astype(dtype), lam
 
 
-@pytest.fixture(params=["active set", "accelerated projected gradient"])
+@pytest.fixture(params=["active set", "working sets", "accelerated projected gradient"])
 def solver(request, monkeypatch):
-    if request.param != "active set":
-        monkeypatch.setattr(exact, "has_numba", lambda: False)
+    monkeypatch.setattr(exact, "has_numba", lambda: request.param != "accelerated projected gradient")
+    monkeypatch.setattr(exact, "_MANY_ATOMS", 1 if request.param == "working sets" else 10**9)
     return request.param
 
 

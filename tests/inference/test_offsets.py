@@ -30,10 +30,10 @@ def moved(offset, dtype, *arrays, feature=0):
     return shifted, back
 
 
-@pytest.fixture(params=["active set", "accelerated projected gradient"])
+@pytest.fixture(params=["active set", "working sets", "accelerated projected gradient"])
 def solver(request, monkeypatch):
-    if request.param != "active set":
-        monkeypatch.setattr(exact, "has_numba", lambda: False)
+    monkeypatch.setattr(exact, "has_numba", lambda: request.param != "accelerated projected gradient")
+    monkeypatch.setattr(exact, "_MANY_ATOMS", 1 if request.param == "working sets" else 10**9)
     return request.param
 
 
@@ -44,7 +44,7 @@ def test_codes_objective_and_residual(solver, offset, dtype):
     (patches, atoms), (plain, plain_atoms) = moved(offset, dtype, rng.normal(size=(300, 8)), rng.normal(size=(40, 8)))
     reference = by_daqp(plain, plain_atoms, 0.1)
     codes, info = wlsc.infer_codes(patches, atoms, 0.1, return_info=True)
-    assert info.solver == solver
+    assert info.solver == ("active set" if solver == "working sets" else solver)
     best = wlsc.objective(plain, plain_atoms, reference, 0.1)
     tolerance = TOLERANCE[dtype] * 1.2 * 40  # the largest squared length is below 40
     found = wlsc.objective(plain, plain_atoms, codes.astype(np.float64), 0.1)
@@ -59,7 +59,8 @@ def test_codes_objective_and_residual(solver, offset, dtype):
         residuals, wlsc.kkt_residual(plain, plain_atoms, codes.astype(np.float64), 0.1), atol=rounding
     )
     assert residuals.max() <= TOLERANCE[dtype]
-    np.testing.assert_allclose(codes, reference, atol=2e-2 if solver != "active set" else 1e-4)
+    # the projected gradient ends as soon as the gap is small, and codes differ by its root
+    np.testing.assert_allclose(codes, reference, atol=2e-2 if solver == "accelerated projected gradient" else 1e-4)
 
 
 def test_a_bad_code_is_told_whatever_the_offset():

@@ -67,3 +67,32 @@ def test_memory_does_not_grow_with_the_number_of_patches(patches_on_disk, how, r
     assert beyond[N_PATCHES] < beyond[500_000] + 100e6
     found = {"n_patches": N_PATCHES, "n_features": N_FEATURES, "bytes": beyond[N_PATCHES]}
     record_property("measured", [f"streamed by {how}", found])
+
+
+LARGE = """
+import resource, sys
+import numpy as np, torch, wlsc
+n_atoms, n_samples = map(int, sys.argv[1:])
+rng = np.random.default_rng(0)
+rows = rng.normal(size=(n_atoms + n_samples, 144)).astype(np.float32)
+dictionary, patches = rows[:n_atoms], rows[n_atoms:] + rows[:n_samples]
+codes, info = wlsc.infer_codes(patches, dictionary, 0.1, output="csr", return_info=True)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+y, atoms = patches[:20].astype(float), dictionary.astype(float)
+x = codes[:20].toarray().astype(float)
+gradient = (x @ atoms - y) @ atoms.T + 0.1 * (np.sum(atoms**2, axis=1) - 2 * y @ atoms.T)
+gap = np.sum(x * gradient, axis=1) - gradient.min(axis=1)
+largest = np.maximum(np.sum((y - atoms.mean(0))**2, axis=1), np.sum((atoms - atoms.mean(0))**2, axis=1).max())
+assert (gap <= 1e-5 * 1.2 * largest).all() and info.residuals.max() <= 1e-5
+assert abs(codes.sum(axis=1) - 1).max() < 1e-6 and codes.data.min() >= 0
+print(peak)
+"""
+
+
+def test_codes_over_65536_atoms_take_less_than_3_gib(record_property):
+    """Exact and certified, by the gap written out in float64, with everything that Python and its libraries hold."""
+    done = subprocess.run([sys.executable, "-c", LARGE, "65536", "512"], capture_output=True, text=True, timeout=800)
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout)
+    assert peak < 3 * 2**30
+    record_property("measured", ["bytes at the peak of codes over 65,536 atoms", peak])

@@ -10,7 +10,8 @@ On the simplex, where Σx = 1, G may be replaced by H = G + 11ᵀ, which is posi
 are affinely independent, up to d + 1 of them, and b by (b − β)/γ with β the entry of a vertex near the optimum: what
 all entries share would cancel, and take the digits along. The inverse R of the Cholesky factor of H on the face,
 H⁻¹ = RᵀR, is kept up to date: one more row for an atom that joins, Givens rotations of the rows for one that leaves.
-H⁻¹(b − β)/γ and H⁻¹1 follow at a cost linear in the size of the face, and with them the face's minimum x = H⁻¹(b − β)/γ + τH⁻¹1, Σx = 1.
+H⁻¹(b − β)/γ and H⁻¹1 follow at a cost linear in the size of the face, and with them the face's minimum
+x = H⁻¹(b − β)/γ + τH⁻¹1, Σx = 1.
 
 The face is in float64. What grows with the number of atoms is in the precision of the data: the gradient γGx − b, one
 row of G per atom in use, and the search for its smallest entries.
@@ -237,9 +238,9 @@ def new_search(n_atoms):
 def find_largest(excess, rounded, bits, found, lanes=_LANES):
     """Fill ``found`` with the atoms of largest excess, largest first; return how many of them are positive.
 
-    They are the largest of ``lanes`` classes of atoms. The excess is rounded to integers that hold the atom in their low
-    bits: maxima of integers vectorise, and carry their place along. Values closer than the rounding may swap, and of
-    two in one lane the smaller is passed over. ``bits`` has a power of two of lanes; those beyond the atoms hold the
+    They are the largest of ``lanes`` classes of atoms. The excess is rounded to integers that hold the atom in their
+    low bits: maxima of integers vectorise, and carry their place along. Values closer than the rounding may swap, and
+    of two in one lane the smaller is passed over. ``bits`` has a power of two of lanes; those beyond the atoms hold the
     smallest integer.
     """
     n_left = bits.size
