@@ -118,7 +118,8 @@ def _improve(
         mean = 0.0  # of the gradient over the codes: what every atom in use is level with
         for i in range(n_active):
             mean += codes[i] * (gradient[some[i]] - vertex * squares[some[i]])
-        subtrahend, weight = working(mean + level), working(0.5 if blank else vertex)
+        # a level far above the gradient would take its digits, which choose the first vertex
+        subtrahend, weight = working(0.0 if blank else mean + level), working(0.5 if blank else vertex)
         for j in range(n_atoms):
             gradient[j] -= weight * squares[j] + subtrahend
         n_taken = find_largest(gradient, rounded, bits, taken, _TAKEN_LANES)
