@@ -4,9 +4,9 @@
 
 The graph is that of WLSC's codes of 20,000 patches of photographs over 1,024 atoms, which are patches too. Both run
 1,000 permutations of e^{2iθ} over the same weights, esda of cosine and sine one after the other, in turns within one
-process, so that whatever else the machine does slows both. The layouts are of graphs of made-up codes, eight atoms each, whose atoms lie together on a ring: 256 atoms with
-the default kicks, 1,024 and 4,096 without. Seconds are of the wall clock; processor seconds say what they would be on
-one core of a machine at rest.
+process, so that whatever else the machine does slows both. The layouts are of graphs of made-up codes, eight atoms
+each, whose atoms lie together on a ring: 256 atoms with the default kicks, 1,024 and 4,096 without. Seconds are of the
+wall clock; processor seconds say what they would be on one core of a machine at rest.
 """
 
 from __future__ import annotations
