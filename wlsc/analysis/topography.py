@@ -4,8 +4,6 @@ A *map* says that units which lie close to one another are alike. The graph of a
 share, can be asked without a sheet: Moran's I takes the graph's own weights for closeness. A sheet adds a layout, which
 decides much of what one sees; the layouts here are given similarities alone, never filters.
 
-Conventions
------------
 A property of n units is real or complex, shape (n,), or several numbers a unit, shape (n, n_numbers). An axis that is
 defined up to half a turn, such as orientation θ, is the complex number e^{2iθ} (`axial`), a position x + iy, and a
 class a 1 among zeros. Two units are as alike as Re Σ z_i z̄_j, summed over their numbers.
