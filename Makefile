@@ -117,9 +117,9 @@ lock:
 clean:
 	rm -rf _build .snakemake
 
-# One stamp per set of extras: `.venv/test` is there when `.[book,slurm,test]` is installed.
+# One stamp per set of extras: `.venv/test` is there when `.[book,slurm,nwb,test]` is installed.
 .venv/book: EXTRAS = book
-.venv/test: EXTRAS = book,slurm,test
+.venv/test: EXTRAS = book,slurm,nwb,test
 .venv/bench: EXTRAS = bench
 .venv/pdf: EXTRAS = book,pdf
 .venv/%: pyproject.toml constraints.txt

@@ -49,7 +49,7 @@ def defining_module(name: str) -> str:
     parts = name.split(".")
     prefixes = (".".join(parts[:length]) for length in range(len(parts), 1, -1))
     found = next((prefix for prefix in prefixes if prefix in MODULES), None)
-    return found or getattr(wlsc, parts[1]).__module__
+    return found or getattr(getattr(wlsc, parts[1]), "__module__", "wlsc")
 
 
 def reachable_modules(module: str) -> set[str]:

@@ -124,17 +124,17 @@ def test_no_requirement_is_named_twice(extra):
 
 #: Where code lies → extras that it may import from, beside the core's dependencies.
 MAY_IMPORT = {
-    "wlsc": ("book", "pdf", "test"),  # libraries that single functions ask for: t-SNE, transport, Triton
+    "wlsc": ("book", "pdf", "nwb", "test"),  # what single functions ask for: t-SNE, transport, tables of cells, Triton
     "book": ("book",),
-    "tests": ("book", "pdf", "test"),
-    "benchmarks": ("book", "test", "bench"),
+    "tests": ("book", "pdf", "nwb", "test"),
+    "benchmarks": ("book", "test", "bench", "peers"),
 }
 
-#: Declared without being imported: programs, and plugins of other programs.
+#: Declared without being imported: programs, plugins of other programs, and what torch's export asks for by itself.
 NOT_IMPORTED = {
     *("jupyter-book", "snakemake", "snakemake-executor-plugin-slurm", "ipykernel", "sphinx-mathjax-offline"),
     *("sphinxext-opengraph", "pytest-timeout", "pytest-xdist", "pytest-playwright", "pre-commit", "ruff", "mypy"),
-    *("coverage", "build"),
+    *("coverage", "build", "onnx", "onnxscript"),
 }
 
 
@@ -156,7 +156,9 @@ def test_what_is_imported_is_declared(folder):
 
 def test_what_is_declared_is_imported_or_run():
     imported = set().union(*map(imported_distributions, MAY_IMPORT))
-    assert {canonicalize_name(requirement.name) for requirement in REQUIREMENTS} - imported == NOT_IMPORTED
+    peers = {canonicalize_name(Requirement(text).name) for text in EXTRAS["peers"]}  # have an environment of their own
+    declared = {canonicalize_name(requirement.name) for requirement in REQUIREMENTS}
+    assert declared - imported - peers == NOT_IMPORTED
 
 
 def test_the_model_and_its_analysis_do_without_the_tools_of_the_book():

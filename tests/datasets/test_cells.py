@@ -59,7 +59,8 @@ def test_a_missing_file(tmp_path):
 @pytest.fixture(scope="module")
 def nwb(tmp_path_factory):
     """A file with a table of units, and one with a table in a processing module."""
-    pynwb = pytest.importorskip("pynwb")
+    import pynwb
+
     folder = tmp_path_factory.mktemp("nwb")
     for name in ("units", "module"):
         file = pynwb.NWBFile(

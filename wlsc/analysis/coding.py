@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from wlsc._lazy import same_random_numbers
 from wlsc._validation import Array, check_count, check_positive, to_torch
 
 #: Iterations of logistic regression; a handful of features needs far fewer.
@@ -146,8 +147,9 @@ def sparse_probing(
     ----------
     .. [1] W. Gurnee et al., Finding neurons in a haystack: case studies with sparse probing, TMLR (2023).
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import balanced_accuracy_score
+    with same_random_numbers():
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.metrics import balanced_accuracy_score
 
     train, test = _rows(codes).toarray(), _rows(test_codes).toarray()
     if train.shape[1] != test.shape[1]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from wlsc._lazy import same_random_numbers
 from wlsc._validation import check_choice
 from wlsc.analysis.clustering import cluster_codes, clustering_scores
 from wlsc.dictionary import initialize_dictionary
@@ -20,13 +21,15 @@ _N_ATOMS, _LAM, _N_EPOCHS, _BATCH = 24, 5.0, 10, 1000
 
 
 def _moons(n_points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.datasets import make_moons
+    with same_random_numbers():
+        from sklearn.datasets import make_moons
 
     return make_moons(n_points, noise=0.1, random_state=seed)
 
 
 def _circles(n_points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.datasets import make_circles
+    with same_random_numbers():
+        from sklearn.datasets import make_circles
 
     return make_circles(n_points, noise=0.05, factor=0.5, random_state=seed)
 
@@ -80,7 +83,8 @@ def solve_toy(name: str, random_state: int, n_points: int = 2000) -> SolvedToy:
     ValueError
         If there is no toy of that name.
     """
-    from sklearn.cluster import KMeans
+    with same_random_numbers():
+        from sklearn.cluster import KMeans
 
     points, shapes = TOYS[check_choice("name", name, tuple(TOYS))](n_points, random_state)
     points = points.astype(np.float32)

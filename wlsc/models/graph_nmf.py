@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from wlsc._lazy import same_random_numbers
 from wlsc._validation import Array, check_count, check_penalty, check_positive
 from wlsc.dictionary import initialize_dictionary
 from wlsc.models.autoencoder import FittedAutoencoder
@@ -146,7 +147,9 @@ def _improved_atoms(gram: torch.Tensor, target: torch.Tensor, atoms: torch.Tenso
 
 def _laplacian(samples: torch.Tensor, n_neighbours: int) -> torch.Tensor:
     from scipy.sparse import csgraph
-    from sklearn.neighbors import kneighbors_graph
+
+    with same_random_numbers():
+        from sklearn.neighbors import kneighbors_graph
 
     graph = kneighbors_graph(samples.cpu().numpy(), n_neighbours)
     laplacian = csgraph.laplacian(graph.maximum(graph.T)).tocoo()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from wlsc._lazy import same_random_numbers
 from wlsc._validation import Array, check_count
 from wlsc.models._filter_bank import draw_seed
 from wlsc.models.autoencoder import FittedAutoencoder
@@ -53,7 +54,8 @@ class KMeansAutoencoder(FittedAutoencoder):
 
     def fit(self, samples: Array, generator: torch.Generator) -> None:
         """Learn from ``samples`` (n_samples ≥ n_clusters, n_features); ``generator`` draws the starts of k-means."""
-        from sklearn.cluster import KMeans
+        with same_random_numbers():
+            from sklearn.cluster import KMeans
         from threadpoolctl import threadpool_limits
 
         values = self._checked(samples, self.n_clusters)
