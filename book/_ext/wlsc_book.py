@@ -44,7 +44,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", link_to_executed)
     app.connect("source-read", write_generated)
     app.connect("autodoc-process-docstring", translate_docstring, priority=LAST)
-    app.connect("autodoc-skip-member", skip_tuple_fields)
+    app.connect("autodoc-skip-member", skip_what_others_add)
     app.connect("html-page-context", add_top_links, priority=LAST)
     app.connect("html-page-context", add_provenance, priority=LAST)
     app.connect("html-page-context", mend_page, priority=LAST)
@@ -218,9 +218,10 @@ def translate_docstring(app: Sphinx, what: str, name: str, member: Any, options:
     lines[:] = text.split("\n")
 
 
-def skip_tuple_fields(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out the fields of named tuples: their classes describe them, Python only calls them aliases."""
-    return True if inspect.isdatadescriptor(member) and type(member).__name__ == "_tuplegetter" else None
+def skip_what_others_add(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the fields of named tuples, which their classes describe, and scikit-learn's requests of metadata."""
+    is_field = inspect.isdatadescriptor(member) and type(member).__name__ == "_tuplegetter"
+    return True if is_field or re.fullmatch(r"set_\w+_request", name.rpartition(".")[2]) else None
 
 
 #: How a page and the software are cited; the paper itself is on the page on how to cite.

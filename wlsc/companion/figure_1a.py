@@ -412,6 +412,7 @@ def facts(
         ),
         "odd-kept": _say_share(*odd_if_short(wlsc)),
         "odd-removed": _say_share(*odd_if_short(select(measured, "wlsc", MEAN_REMOVED))),
+        "drawn-fits": _say_how_drawn_fits_agree(wlsc),
         "nearer": "–" if nearer is None else _say_estimate(nearer),
         "stand-in-fitted": f"{share_fitted(select(measured, LLD)):.0%}",
         "stand-in": say_number(stand_in),
@@ -419,6 +420,15 @@ def facts(
         **_facts_of_tuning(measured),
         **_facts_of_training(measured),
     }
+
+
+def _say_how_drawn_fits_agree(trainings: Sequence[Measurement]) -> str:
+    """Median share of the power of the fitted filters for which their Gabor functions, drawn again, account."""
+    filters = np.concatenate([one.filters[is_fitted(one.fits["filter"])] for one in trainings])
+    fits = np.concatenate([one.fits["filter"][is_fitted(one.fits["filter"])] for one in trainings])
+    side = int(np.sqrt(filters.shape[1]))
+    left = ((filters - gabor(fits, (side, side))) ** 2).sum(axis=1)
+    return f"{np.median(1 - left / (filters**2).sum(axis=1)):.3f}"
 
 
 def _say_share(n_odd: int, n_all: int) -> str:

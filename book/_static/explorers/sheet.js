@@ -44,7 +44,7 @@
           { class: "wlsc-columns" },
           element("div", { class: "wlsc-panel wlsc-plane" }, this.plane),
           explorers.panel("Filters around", "", this.around),
-          explorers.panel("Stimuli that tie them", "", ...this.shared),
+          explorers.panel("Stimuli that tie them", "", element("div", { class: "wlsc-stimuli" }, ...this.shared)),
         ),
         ...this.numbers.content,
       ];
