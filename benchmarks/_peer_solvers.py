@@ -227,6 +227,6 @@ def run(name: str, problem: dict[str, np.ndarray], output: str) -> dict[str, Any
 
 if __name__ == "__main__":
     name, problem, output = sys.argv[1:]
-    found = run(name, dict(np.load(problem)), output)
+    found = run(name, dict(np.load(problem, allow_pickle=False)), output)
     distribution = (GENERAL | HULL)[name][1]
     print(json.dumps({**found, "version": metadata.version(distribution)}))

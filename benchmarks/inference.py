@@ -142,7 +142,7 @@ def seconds(call):
     call()
     return [time.perf_counter() - started[0], time.process_time() - started[1]]
 
-rows, n_atoms, lam = np.load(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+rows, n_atoms, lam = np.load(sys.argv[1], allow_pickle=False), int(sys.argv[2]), float(sys.argv[3])
 patches, atoms = torch.as_tensor(rows[:4096]), torch.as_tensor(rows[4096:][:n_atoms])
 infer_codes(patches[:64], atoms[:64], lam, output="csr")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

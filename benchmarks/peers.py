@@ -51,7 +51,7 @@ def seconds_per_sample(call: Callable[[], Any], n_samples: int) -> float:
 def of_ours(written_to: str, output: str) -> dict[str, float]:
     """Processor time per sample of exact codes and of layers, and the codes of the samples that the peers are given."""
     torch.set_num_threads(1)
-    given = dict(np.load(written_to))
+    given = dict(np.load(written_to, allow_pickle=False))
     many, few, dictionary = (torch.as_tensor(given[key]).float() for key in ("together", "patches", "atoms"))
     lam = float(given["lam"])
     ways: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -65,7 +65,7 @@ def of_ours(written_to: str, output: str) -> dict[str, float]:
         ways[f"{depth} layers"] = lambda samples, depth=depth: infer_codes(  # type: ignore[misc]
             samples, dictionary, lam, "unrolled", n_layers=depth
         )
-    np.savez(output, **{way: find(few).double().numpy() for way, find in ways.items()})
+    np.savez(output, allow_pickle=False, **{way: find(few).double().numpy() for way, find in ways.items()})
     alone = {"ours, exact, one by one": N_SAMPLES}
     return {
         way: seconds_per_sample(lambda find=find: find(many), alone.get(way, N_TOGETHER)) for way, find in ways.items()
@@ -79,7 +79,7 @@ def written(name: str, output: str) -> dict[str, float]:
     together, atoms = patches[:N_TOGETHER].double(), dictionary.double()
     gram, linear = quadratic_terms(together[:N_SAMPLES], atoms, lam)
     arrays = {"together": together, "patches": together[:N_SAMPLES], "atoms": atoms, "gram": gram, "linear": linear}
-    np.savez(output, lam=lam, **{key: value.numpy() for key, value in arrays.items()})
+    np.savez(output, allow_pickle=False, lam=lam, **{key: value.numpy() for key, value in arrays.items()})
     return {"lam": lam}
 
 
@@ -113,7 +113,7 @@ def compared(name: str, folder: Path) -> dict[str, Any]:
     """All peers on one problem."""
     given_at, codes_at = folder / "given.npz", folder / "codes.npz"
     written(name, str(given_at))
-    given = dict(np.load(given_at))
+    given = dict(np.load(given_at, allow_pickle=False))
     rounds: list[dict[str, Any]] = []
     for _ in range(ROUNDS):
         found: dict[str, Any] = {way: {"seconds": s} for way, s in of_ours(str(given_at), str(codes_at)).items()}
@@ -123,7 +123,7 @@ def compared(name: str, folder: Path) -> dict[str, Any]:
     samples, atoms = torch.as_tensor(given["patches"]), torch.as_tensor(given["atoms"])
     tight = infer_codes(samples, atoms, float(given["lam"]), tol=TIGHT)
     optimum = objectives(tight.numpy(), given)
-    ours = dict(np.load(codes_at))
+    ours = dict(np.load(codes_at, allow_pickle=False))
     return {
         "n_samples": N_SAMPLES,
         "n_atoms": len(given["atoms"]),
@@ -152,7 +152,7 @@ def summary(
     return {
         "seconds_per_sample": {"min": min(seconds), "median": statistics.median(seconds), "max": max(seconds)},
         "over_ours": {"min": min(ratios), "median": statistics.median(ratios), "max": max(ratios)},
-        **quality(codes if isinstance(codes, np.ndarray) else np.load(codes), given, optimum),
+        **quality(codes if isinstance(codes, np.ndarray) else np.load(codes, allow_pickle=False), given, optimum),
         **{key: value for key, value in rounds[-1][peer].items() if key == "version"},
     }
 

@@ -130,11 +130,11 @@ MAY_IMPORT = {
     "benchmarks": ("book", "test", "bench", "peers"),
 }
 
-#: Declared without being imported: programs, plugins of other programs, and what torch's export asks for by itself.
+#: Declared without being imported: programs, plugins of other programs, what torch's export asks for, tables by name.
 NOT_IMPORTED = {
     *("jupyter-book", "snakemake", "snakemake-executor-plugin-slurm", "ipykernel", "sphinx-mathjax-offline"),
     *("sphinxext-opengraph", "pytest-timeout", "pytest-xdist", "pytest-playwright", "pre-commit", "ruff", "mypy"),
-    *("coverage", "build", "onnx", "onnxscript"),
+    *("coverage", "build", "onnx", "onnxscript", "polars"),
 }
 
 

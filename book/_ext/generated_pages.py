@@ -31,11 +31,18 @@ _REPOSITORY = Path(wlsc.__file__).resolve().parents[1]
 #: fits a module decides.
 REFERENCE = {
     "api_model": ("wlsc",),
+    "api_models": ("wlsc.models",),
     "api_inference": ("wlsc.inference", "wlsc.simplex"),
-    "api_analysis": ("wlsc.analysis", "wlsc.plots"),
+    "api_analysis": ("wlsc.analysis",),
+    "api_plots": ("wlsc.plots",),
     "api_data": ("wlsc.datasets",),
     "api_experiments": ("wlsc.experiments",),
+    "api_studies": ("wlsc.experiments.studies",),
     "api_companion": ("wlsc.companion",),
+    "api_chapters": (
+        *("wlsc.companion.figure_1a", "wlsc.companion.figure_1b", "wlsc.companion.figure_1b_words"),
+        *("wlsc.companion.first_page", "wlsc.companion.topography", "wlsc.companion.verdicts"),
+    ),
 }
 
 

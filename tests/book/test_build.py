@@ -90,7 +90,7 @@ def test_an_unknown_setting_is_refused():
     command = [str(Path(sys.executable).with_name("snakemake")), "--dry-run", "--nolock", "--config", "sede=1"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode != 0
-    assert "SETTINGS must be among profile, device, seed, pdf, got sede" in done.stdout
+    assert "SETTINGS must be among profile, device, seed, pdf, threads, out, got sede" in done.stdout
 
 
 def append(path: Path, text: str) -> None:

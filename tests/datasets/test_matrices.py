@@ -135,7 +135,7 @@ def test_arrays_that_are_not_there_are_answered_with_those_that_are(tmp_path):
     with pytest.raises(ValueError, match="holds no array 'z', but x, y"):
         load_matrix(tmp_path / "two.npz", "z")
     np.save(tmp_path / "object.npy", np.array([[{}]]), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"object\.npy is not a matrix"):
+    with pytest.raises(ValueError, match=r"object\.npy is not a \.npy file of numbers"):
         load_matrix(tmp_path / "object.npy")
     with pytest.raises(ValueError, match="source must be a file that can be read"):
         load_matrix(tmp_path / "none.npy")

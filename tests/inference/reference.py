@@ -63,9 +63,11 @@ def by_daqp(patches, dictionary, lam):
     linear = lam * np.sum(atoms**2, axis=1) - (1 + 2 * lam) * y @ atoms.T
     codes = []
     for row in linear:
-        found, _, flag, _ = daqp.solve(
-            quadratic, row - row.min(), np.ones((1, n_atoms)), upper, lower, sense, eps_prox=1e-5, primal_tol=1e-11
-        )
+        given = quadratic, row - row.min(), np.ones((1, n_atoms)), upper, lower, sense
+        for eps_prox in (1e-5, 1e-4, 1e-6):  # where one ends in a cycle (-2), another does not
+            found, _, flag, _ = daqp.solve(*given, eps_prox=eps_prox, primal_tol=1e-11)
+            if flag == 1:
+                break
         assert flag == 1, flag
         found = np.clip(found, 0, None)
         codes.append(found / found.sum())

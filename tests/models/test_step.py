@@ -155,7 +155,7 @@ def test_transforms_of_torch_func(kind, step):
     variable = patches.clone().requires_grad_()
     model.loss(variable).backward()
     torch.testing.assert_close(gradient, variable.grad)
-    assert float(model.step_size) == pytest.approx(float(make_like(model).step_size), rel=1e-12)
+    assert float(model.step_size.detach()) == pytest.approx(float(make_like(model).step_size.detach()), rel=1e-12)
 
     jacobians = vmap(jacrev(lambda patch: model.encode(patch[None])[0]))(patches)
     for patch, jacobian in zip(patches, jacobians, strict=True):

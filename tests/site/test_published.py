@@ -33,7 +33,7 @@ def test_explorers_are_where_the_chapters_say(browser: Browser, site: str):
         visit(page, f"{site}{chapter}.html")
         found[chapter] = page.locator(".wlsc-explorer[data-ready]").count()
     page.close()
-    expected = {"equations": 1, "natural_images": 1, "figure_1a": 2, "figure_1b": 2}
+    expected = {"equations": 1, "natural_images": 1, "figure_1a": 2, "figure_1b": 2, "topography": 1}
     assert {chapter: count for chapter, count in found.items() if count} == expected
 
 

@@ -189,7 +189,7 @@ def test_references_hold_no_source_of_formulas(html: Path):
 
 def test_the_reference_comes_in_pages_that_one_can_read(read, html: Path):
     pages = [name for name in PAGES if name.startswith("api")]
-    assert len(pages) == 7
+    assert len(pages) == 11
     for name in pages:
         assert read(name).evaluate("document.documentElement.scrollHeight") < REFERENCE_HEIGHT, name
     names = {place["id"] for place in soup(html, "api").select("a[id]")}
