@@ -392,7 +392,7 @@ def accept(
     """Make a finished build the reference of its profile; print what changes, from what to what, and why."""
     from wlsc.companion.printed import read_book
     from wlsc.companion.processors import read_processors
-    from wlsc.companion.reference import list_changes, make_entries, read_reference, read_rules, write_reference
+    from wlsc.companion.reference import list_changes, make_entries, old_entries, read_rules, write_reference
     from wlsc.companion.reports import read_report
 
     if not why.strip():
@@ -401,7 +401,7 @@ def accept(
     path = references / f"{report['profile']}.json"
     moved = read_processors(processors)["moved"]
     entries = make_entries(read_book(folder), read_rules(references / "tolerances.json"), moved)
-    for change in list_changes(read_reference(path)["pages"] if path.exists() else {}, entries):
+    for change in list_changes(old_entries(path), entries):
         typer.echo(change)
     facts = {name: report.get(name) for name in ("profile", "device", "seed", "commit", "capability", "versions")}
     write_reference(path, {"why": why, **facts}, entries)

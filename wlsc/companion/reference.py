@@ -45,6 +45,7 @@ _FACTOR = 3.0
 _ANOTHER_MINIMUM = 0.02
 
 _RANGE = re.compile(rf"\[({NUMBER.pattern}), ({NUMBER.pattern})\]|({NUMBER.pattern}) to ({NUMBER.pattern})")
+_DISTRIBUTION = re.compile(r"mean \S+, deviation \S+, least \S+, most \S+$")
 _DEVIATION = re.compile(rf"± ({NUMBER.pattern})")
 
 
@@ -170,7 +171,7 @@ def _rounded(value: float) -> float:
 def _sizes(text: str) -> list[float]:
     """Size of each number; of a column of figure data the range of the column, if it has one."""
     numbers = [value_of(token) for token in NUMBER.findall(text)]
-    if text.startswith("mean ") and numbers[3] > numbers[2]:
+    if _DISTRIBUTION.match(text) and len(numbers) == 4 and numbers[3] > numbers[2]:
         return [numbers[3] - numbers[2]] * len(numbers)
     return [abs(number) for number in numbers]
 
@@ -236,13 +237,22 @@ def compare(book: Mapping[str, Sequence[Printed]], entries: Entries) -> Comparis
 
 
 def _drifts(printed: Mapping[str, str], known: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    free = _free_tables(known)
     for name in dict.fromkeys([*known, *printed]):
+        if name.partition(": ")[0] in free:
+            continue
         if name not in printed:
             yield f"{name} is no longer printed, and was {known[name]['text']}"
         elif name not in known:
             yield f"{name} is {printed[name]}, and was not printed before"
         elif known[name].get("compared", True) and (reason := _difference(printed[name], known[name])):
             yield f"{name} is {printed[name]}, and was {known[name]['text']}: {reason}"
+
+
+def _free_tables(known: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Tables of which nothing is compared: their rows may come and go."""
+    tables = {name.partition(": ")[0] for name in known if " | " in name}
+    return tables - {name.partition(": ")[0] for name, entry in known.items() if entry.get("compared", True)}
 
 
 def _difference(text: str, entry: Mapping[str, Any]) -> str:
@@ -296,6 +306,14 @@ def read_reference(path: Path) -> dict[str, Any]:
         kept = found.get("format") if isinstance(found, dict) else type(found).__name__
         raise ValueError(f"reference must have format {_FORMAT} (make accept writes it), got {kept} in {path}")
     return found
+
+
+def old_entries(path: Path) -> Entries:
+    """Entries of the reference that a new one takes the place of; nothing if there is none, or one of an older form."""
+    if not path.exists():
+        return {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found["pages"] if found.get("format") == _FORMAT else {}
 
 
 def write_reference(path: Path, accepted: Mapping[str, Any], entries: Entries) -> None:
