@@ -147,4 +147,5 @@ def test_an_edited_study_is_done_again_with_its_chapter(copy):
     readers = {f"execute {page}" for page in ("figure_1a", "start", "speed", "scale")}
     assert planned(copy) == {"study figure_1a", "build"} | readers
     append(copy / "wlsc" / "analysis" / "gabor.py", "\n# A comment.\n")
-    assert {job for job in planned(copy) if job.startswith(("train", "study"))} == {"study figure_1a"}
+    fitting = {"study figure_1a", "study topography"}
+    assert {job for job in planned(copy) if job.startswith(("train", "study"))} == fitting
