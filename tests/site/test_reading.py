@@ -18,8 +18,8 @@ from tests.site.conftest import visit
 #: Most that a first visit may weigh, in bytes before they are compressed; half of it is MathJax.
 FIRST_VISIT = 2_400_000
 
-#: Most pixels that a page of the reference may be high: half of the one page that it was. The models, of which there are
-#: more than twenty, take most.
+#: Most pixels that a page of the reference may be high: half of the one page that it was. The models, more than twenty,
+#: take most.
 REFERENCE_HEIGHT = 68_000
 
 
