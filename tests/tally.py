@@ -91,7 +91,9 @@ class Tally:
 
 
 def _reason(report: pytest.TestReport) -> str:
-    """Why a test was skipped, in a line."""
+    """Why a test was skipped, or why it is expected to fail, in a line."""
+    if hasattr(report, "wasxfail"):
+        return " ".join(f"expected to fail: {report.wasxfail.removeprefix('reason: ')}".split())
     assert isinstance(report.longrepr, tuple)  # place and message
     message = report.longrepr[2].removeprefix("Skipped: ").removeprefix(NOT_TESTED)
     return " ".join(message.split())

@@ -86,6 +86,20 @@ def test_an_unknown_kind_is_refused(tmp_path):
     assert f"tried must name one of {', '.join(KINDS)}, got luck" in done.stdout + done.stderr
 
 
+def test_what_is_expected_to_fail_is_counted_with_its_reason(tmp_path):
+    expected = """
+import pytest
+
+@pytest.mark.xfail(reason="the first atoms are drawn among samples")
+def test_weights():
+    assert False
+"""
+    assert run_tests(tmp_path, expected).returncode == 0
+    counted = json.loads((tmp_path / "counts" / "test.json").read_text())
+    assert counted["skips"] == {"expected to fail: the first atoms are drawn among samples": 1}
+    assert (counted["passed"], counted["failed"], counted["skipped"]) == (0, 0, 1)
+
+
 RUN = {
     "finished": "2026-01-02T03:04:05+00:00",
     "commit": "0123456789abcdef",
