@@ -32,11 +32,14 @@ _REPOSITORY = Path(wlsc.__file__).resolve().parents[1]
 REFERENCE = {
     "api_model": ("wlsc",),
     "api_models": ("wlsc.models",),
+    "api_neighbours": (),
     "api_inference": ("wlsc.inference", "wlsc.simplex"),
     "api_analysis": ("wlsc.analysis",),
+    "api_statistics": ("wlsc.analysis.statistics", "wlsc.analysis.stability", "wlsc.analysis.coding"),
     "api_plots": ("wlsc.plots",),
     "api_data": ("wlsc.datasets",),
-    "api_experiments": ("wlsc.experiments",),
+    "api_experiments": ("wlsc.experiments", "wlsc.experiments.studies.base"),
+    "api_claims": ("wlsc.experiments.claims",),
     "api_studies": ("wlsc.experiments.studies",),
     "api_companion": ("wlsc.companion",),
     "api_chapters": (
@@ -46,12 +49,28 @@ REFERENCE = {
 }
 
 
+#: Classes that a package offers, and that are described on another page than the package.
+ELSEWHERE = {
+    "api_neighbours": {
+        "wlsc.models": (
+            *("ArchetypalAnalysis", "ArchetypalAutoencoder", "BatchTopKAutoencoder", "CompleteDictionary"),
+            *("GraphRegularizedNMF", "JumpReLUAutoencoder", "KMeansAutoencoder", "LinearGroupAutoencoder"),
+            *("MaskedSparseCoding", "MatryoshkaAutoencoder", "PamAutoencoder", "RotationTiedSparseCoding"),
+            *("SpaDEAutoencoder", "TopKAutoencoder"),
+        )
+    }
+}
+
+
 def reference(page: str) -> str:
     """The docstrings of one page of the reference: every public function and class, each under its shortest path."""
     text = ""
     for module, names in documented()[page].items():
-        text += f"\n## `{module}`\n\n```{{eval-rst}}\n.. automodule:: {module}\n"
-        text += f"   :members: {', '.join(names)}\n```\n"
+        text += f"\n## `{module}`\n\n```{{eval-rst}}\n"
+        if page in ELSEWHERE:
+            text += "".join(f".. autoclass:: {module}.{name}\n   :members:\n\n" for name in names) + "```\n"
+        else:
+            text += f".. automodule:: {module}\n   :members: {', '.join(names)}\n```\n"
     return text
 
 
@@ -75,6 +94,10 @@ def documented() -> dict[str, dict[str, list[str]]]:
     for module in public_modules():
         names = [name for name, member in public_members(module) if id(member) not in seen]
         seen |= {id(member) for _, member in public_members(module)}
+        for page, chosen in ELSEWHERE.items():
+            if moved := [name for name in names if name in chosen.get(module.__name__, ())]:
+                pages[page][module.__name__] = moved
+                names = [name for name in names if name not in moved]
         if names:
             pages[_page_of(module.__name__)][module.__name__] = names
     return pages
